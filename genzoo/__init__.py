@@ -1,0 +1,76 @@
+"""genzoo: every family of generative model behind one interface.
+
+Importing this package imports nothing heavy; each public name is loaded when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genzoo.average import EMA as EMA
+    from genzoo.data.images import Batch as Batch
+    from genzoo.data.images import ImageData as ImageData
+    from genzoo.errors import Diverged as Diverged
+    from genzoo.errors import GenzooError as GenzooError
+    from genzoo.errors import GenzooWarning as GenzooWarning
+    from genzoo.errors import Interrupted as Interrupted
+    from genzoo.errors import UsageError as UsageError
+    from genzoo.generator import Encodes as Encodes
+    from genzoo.generator import Evaluates as Evaluates
+    from genzoo.generator import Generator as Generator
+    from genzoo.generator import HasLikelihood as HasLikelihood
+    from genzoo.generator import Reconstructs as Reconstructs
+    from genzoo.hookspecs import API_VERSION as API_VERSION
+    from genzoo.hookspecs import hookimpl as hookimpl
+    from genzoo.options import option as option
+    from genzoo.randomness import RandomStreams as RandomStreams
+    from genzoo.run import Run as Run
+    from genzoo.run_folder import RunFolder as RunFolder
+    from genzoo.run_folder import find_run as find_run
+    from genzoo.run_folder import runs as runs
+    from genzoo.sampling import interpolate as interpolate
+    from genzoo.sampling import load as load
+    from genzoo.sampling import reconstruct as reconstruct
+    from genzoo.sampling import sample as sample
+    from genzoo.spec import CommandSpec as CommandSpec
+    from genzoo.spec import DataSpec as DataSpec
+    from genzoo.spec import DatasetSpec as DatasetSpec
+    from genzoo.spec import GeneratorSpec as GeneratorSpec
+    from genzoo.training import list_models as list_models
+    from genzoo.training import resume as resume
+    from genzoo.training import train as train
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "average": ("EMA",),
+    "data.images": ("Batch", "ImageData"),
+    "errors": ("Diverged", "GenzooError", "GenzooWarning", "Interrupted", "UsageError"),
+    "generator": ("Encodes", "Evaluates", "Generator", "HasLikelihood", "Reconstructs"),
+    "hookspecs": ("API_VERSION", "hookimpl"),
+    "options": ("option",),
+    "randomness": ("RandomStreams",),
+    "run": ("Run",),
+    "run_folder": ("RunFolder", "find_run", "runs"),
+    "sampling": ("interpolate", "load", "reconstruct", "sample"),
+    "spec": ("CommandSpec", "DataSpec", "DatasetSpec", "GeneratorSpec"),
+    "training": ("list_models", "resume", "train"),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = ["__version__", *_MODULE_OF]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'genzoo' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"genzoo.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,59 @@
+"""What can go wrong, in words: what was given, what is allowed, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class GenzooError(Exception):
+    """Something failed for a reason a person can act on. The command line prints it as one line.
+
+    `exit_status` is what the `genzoo` command ends with: 1 for a failure.
+    """
+
+    exit_status = 1
+
+
+class UsageError(GenzooError):
+    """What was asked for cannot be done as it was asked: a wrong name, a value out of bounds. Exit status 2."""
+
+    exit_status = 2
+
+
+class Diverged(GenzooError):
+    """A loss or a weight is no longer a finite number; `step` says where it was first seen (1-based)."""
+
+    def __init__(self, message: str, step: int) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+class Interrupted(GenzooError):
+    """A training was asked to stop and has saved its state. Exit status 130 for Ctrl-C, 143 for SIGTERM."""
+
+    def __init__(self, message: str, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
+
+
+class GenzooWarning(UserWarning):
+    """Something a person should know that does not stop the work."""
+
+
+def unknown(kind: str, name: str, allowed: Iterable[str]) -> UsageError:
+    """The error for a `name` that is none of `allowed`, with the nearest match or the choices."""
+    from difflib import get_close_matches
+
+    choices = sorted(allowed)
+    close = get_close_matches(name, choices, n=1, cutoff=0.5)
+    if close:
+        return UsageError(f"unknown {kind} {name!r}; did you mean {close[0]!r}?")
+    if not choices:
+        return UsageError(f"unknown {kind} {name!r}; there is none yet")
+    return UsageError(f"unknown {kind} {name!r}; there is {', '.join(choices)}")
+
+
+def one_line(error: BaseException) -> str:
+    """`ValueError: the first line of the message`, for errors that are not ours."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

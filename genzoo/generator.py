@@ -1,0 +1,83 @@
+"""The interface that every model has, and the abilities that only some have."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from genzoo.randomness import RandomStreams
+from genzoo.spec import DataSpec
+
+if TYPE_CHECKING:
+    from genzoo.data.images import Batch
+    from genzoo.run import Run
+
+
+class Generator(nn.Module, ABC):
+    """A generative model: it learns a distribution from data and draws from what it learnt.
+
+    Args:
+        config: an instance of the option dataclass in the model's `GeneratorSpec`.
+        data: what the data are like; sizes come from here and are never assumed.
+    """
+
+    def __init__(self, config: Any, data: DataSpec) -> None:
+        super().__init__()
+        self.config: Any = config
+        self.data = data
+
+    @abstractmethod
+    def fit(self, run: Run) -> None:
+        """Train: iterate over `run.batches()` (or `run.steps()`), one optimiser update of the whole model an item."""
+
+    @abstractmethod
+    def sample(self, count: int, *, options: Any, rng: RandomStreams) -> Tensor:
+        """Draw `count` samples.
+
+        Args:
+            count: how many, 0 or more.
+            options: an instance of the spec's `sample_options`.
+            rng: the only source of random numbers; row i of what it gives belongs to sample i.
+
+        Returns:
+            Images as floats in [0, 1], shape (count, C, H, W).
+        """
+
+
+@runtime_checkable
+class Evaluates(Protocol):
+    """A model that can score held-out data while it trains."""
+
+    def evaluate(self, batch: Batch) -> dict[str, Tensor]:
+        """Scores of each example of a batch, by name, each of shape (B,); lower or higher is the model's to say."""
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    """A model that can carry data through itself."""
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Images in [0, 1], shape (B, C, H, W), as the model gives them back, in the same shape and range."""
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """A model with a latent space that data can be taken to and brought back from."""
+
+    def encode(self, images: Tensor) -> Tensor:
+        """The latent vectors (B, latent_dim) of images in [0, 1], shape (B, C, H, W); deterministic."""
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """The images in [0, 1], shape (B, C, H, W), of latent vectors (B, latent_dim); deterministic."""
+
+
+@runtime_checkable
+class HasLikelihood(Protocol):
+    """A model that can say how likely data are."""
+
+    likelihood_kind: ClassVar[Literal["exact", "lower bound"]]
+
+    def log_likelihood(self, images: Tensor) -> Tensor:
+        """Nats for each example, shape (B,): exact, or a bound from below, as `likelihood_kind` says."""

@@ -1,0 +1,92 @@
+"""The hooks: what a plugin can give to the zoo, and what it can watch.
+
+A plugin is a module that an entry point of the group `genzoo` names. Functions in it that are marked
+`@genzoo.hookimpl` and named as below are called. They take the arguments they name, and may leave some out.
+A module asks for a newer genzoo with `GENZOO_API = 2`; this one gives `genzoo.API_VERSION`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from genzoo.run import Run
+    from genzoo.spec import CommandSpec, DatasetSpec, GeneratorSpec
+
+API_VERSION = 1
+
+hookspec = pluggy.HookspecMarker("genzoo")
+hookimpl = pluggy.HookimplMarker("genzoo")
+
+
+@hookspec
+def genzoo_generators() -> list[GeneratorSpec]:  # type: ignore[empty-body]
+    """Give models to the zoo. Called at most once a process, and must import nothing heavy.
+
+        @genzoo.hookimpl
+        def genzoo_generators():
+            return [GeneratorSpec(name="vae", summary="...", modality="image", target="genzoo_vae.model:VAE")]
+    """
+
+
+@hookspec
+def genzoo_datasets() -> list[DatasetSpec]:  # type: ignore[empty-body]
+    """Give data sets to the zoo. Called at most once a process, and must import nothing heavy.
+
+        @genzoo.hookimpl
+        def genzoo_datasets():
+            return [DatasetSpec(name="shapes", summary="...", modality="image", target="my_plugin.data:load")]
+    """
+
+
+@hookspec
+def genzoo_commands() -> list[CommandSpec]:  # type: ignore[empty-body]
+    """Give commands to `genzoo`. The click command that `target` names is imported when it is called.
+
+        @genzoo.hookimpl
+        def genzoo_commands():
+            return [CommandSpec(name="publish", summary="...", target="my_plugin.publish:command")]
+    """
+
+
+@hookspec
+def genzoo_run_started(run: Run) -> None:
+    """Watch a training begin or go on: called on the main process when all is ready, before its first step.
+
+        @genzoo.hookimpl
+        def genzoo_run_started(run):
+            print(run.name, run.steps_total)
+    """
+
+
+@hookspec
+def genzoo_run_logged(run: Run, step: int, values: dict[str, float]) -> None:
+    """Watch a line of `metrics.jsonl`: the means of the logged values since the line before, after `step` steps.
+
+        @genzoo.hookimpl
+        def genzoo_run_logged(step, values):
+            print(step, values["loss"])
+    """
+
+
+@hookspec
+def genzoo_run_saved(run: Run, step: int, folder: Path) -> None:
+    """Watch a checkpoint: called when `folder` is complete on the disk.
+
+        @genzoo.hookimpl
+        def genzoo_run_saved(folder):
+            shutil.copytree(folder, backup / folder.name)
+    """
+
+
+@hookspec
+def genzoo_run_ended(run: Run, status: str, error: BaseException | None) -> None:
+    """Watch a training end: `status` is "finished", "interrupted" or "failed", `error` what ended it if not all steps.
+
+        @genzoo.hookimpl
+        def genzoo_run_ended(run, status):
+            send_mail(f"{run.name} {status}")
+    """

@@ -1,0 +1,216 @@
+"""Plugins: found by entry point, loaded one by one. One that fails is kept with the reason; the others work."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+import pluggy
+
+from genzoo import hookspecs
+from genzoo.errors import UsageError, one_line, unknown
+from genzoo.spec import CommandSpec, DatasetSpec, GeneratorSpec
+
+GROUP = "genzoo"
+Spec = TypeVar("Spec", GeneratorSpec, DatasetSpec, CommandSpec)
+
+
+@dataclass
+class Plugin:
+    """One entry point: its name, its distribution, and what became of it.
+
+    `status` is "loaded", "blocked" or "failed"; `problems` says in words what is wrong, one text a problem.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    status: str = "loaded"
+    problems: list[str] = field(default_factory=list)
+    module: ModuleType | None = None
+
+
+class Shelf(Generic[Spec]):
+    """The specs of one kind by name. What two distributions give under one name is found as `distribution/name`."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: list[tuple[Plugin, Spec]] = []
+
+    def add(self, plugin: Plugin, spec: Spec) -> None:
+        for other, present in self._entries:
+            if present.name != spec.name:
+                continue
+            if other.distribution == plugin.distribution:
+                raise ValueError(f"{self.kind} {spec.name!r} is given twice")
+            plugin.problems.append(_same_name(self.kind, spec.name, other.distribution, plugin.distribution))
+            other.problems.append(_same_name(self.kind, spec.name, plugin.distribution, other.distribution))
+        self._entries.append((plugin, spec))
+
+    def get(self, name: str) -> tuple[Plugin, Spec]:
+        """The plugin and spec of `name` or `distribution/name`. Raises `UsageError`."""
+        found = [(p, s) for p, s in self._entries if name in (s.name, f"{p.distribution}/{s.name}")]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            both = " or ".join(f"{p.distribution}/{s.name}" for p, s in found)
+            raise UsageError(f"{self.kind} {name!r} is given by {len(found)} plugins; say {both}")
+        raise unknown(self.kind, name, self.names())
+
+    def names(self) -> list[str]:
+        """The names that `get` takes, sorted; qualified where two distributions give one name."""
+        return sorted(name for name, _, _ in self)
+
+    def __iter__(self) -> Iterator[tuple[str, Plugin, Spec]]:
+        counts: dict[str, int] = {}
+        for _, spec in self._entries:
+            counts[spec.name] = counts.get(spec.name, 0) + 1
+        for plugin, spec in sorted(self._entries, key=lambda entry: (entry[1].name, entry[0].distribution)):
+            yield (spec.name if counts[spec.name] == 1 else f"{plugin.distribution}/{spec.name}"), plugin, spec
+
+
+def _same_name(kind: str, name: str, other: str, own: str) -> str:
+    return f"{kind} {name!r} is also given by {other}; it is reached as {own}/{name}"
+
+
+class Registry:
+    """All that the installed plugins give, and what is wrong with those that failed."""
+
+    def __init__(self, found: list[EntryPoint] | None = None, environ: Mapping[str, str] = os.environ) -> None:
+        self.manager = pluggy.PluginManager("genzoo")
+        self.manager.add_hookspecs(hookspecs)
+        self.plugins: list[Plugin] = []
+        self.generators: Shelf[GeneratorSpec] = Shelf("model")
+        self.datasets: Shelf[DatasetSpec] = Shelf("data")
+        self.commands: Shelf[CommandSpec] = Shelf("command")
+        self._add_own_datasets()
+        allowed, blocked = _names(environ.get("GENZOO_PLUGINS")), _names(environ.get("GENZOO_BLOCK"))
+        found = list(entry_points(group=GROUP)) if found is None else found
+        for entry in sorted(found, key=lambda e: (e.name, e.value)):
+            plugin = _plugin_of(entry)
+            self.plugins.append(plugin)
+            names = {plugin.name, plugin.distribution}
+            if (allowed is not None and not names & allowed) or (blocked is not None and names & blocked):
+                plugin.status = "blocked"
+            else:
+                self._load(plugin, entry)
+
+    def _add_own_datasets(self) -> None:
+        from genzoo.data import DATASETS
+
+        core = Plugin("genzoo", "genzoo", "")
+        for spec in DATASETS:
+            self.datasets.add(core, spec)
+        self._own_datasets = {spec.name for spec in DATASETS}
+
+    def _load(self, plugin: Plugin, entry: EntryPoint) -> None:
+        """Import a plugin, check its hooks and take what it gives: all of it or, with the reason kept, nothing."""
+        name = f"{plugin.distribution}:{plugin.name}"
+        try:
+            module = entry.load()
+            wanted = getattr(module, "GENZOO_API", 1)
+            if wanted > hookspecs.API_VERSION:
+                raise UsageError(f"it asks for plugin API {wanted}; this genzoo has {hookspecs.API_VERSION}: upgrade genzoo")
+            _check_marks(module)
+            self.manager.register(module, name)
+            self.manager.check_pending()
+            given = self._given(module)
+        except (Exception, SystemExit) as error:
+            if self.manager.has_plugin(name):
+                self.manager.unregister(name=name)
+            plugin.status = "failed"
+            plugin.problems.append(_reason(error))
+            return
+        plugin.module = module
+        for shelf, spec in given:
+            shelf.add(plugin, spec)
+
+    def _given(self, module: ModuleType) -> list[tuple[Shelf[Any], Any]]:
+        given: list[tuple[Shelf[Any], Any]] = []
+        for hook, kind, shelf in (
+            ("genzoo_generators", GeneratorSpec, self.generators),
+            ("genzoo_datasets", DatasetSpec, self.datasets),
+            ("genzoo_commands", CommandSpec, self.commands),
+        ):
+            function = getattr(module, hook, None)
+            for spec in function() if function else ():
+                if not isinstance(spec, kind):
+                    raise TypeError(f"{hook} gives a {type(spec).__name__}, not a {kind.__name__}")
+                spec.check()
+                taken = self._own_datasets if kind is DatasetSpec else RESERVED_COMMANDS if kind is CommandSpec else ()
+                if spec.name in taken:
+                    raise ValueError(f"{shelf.kind} {spec.name!r} is genzoo's own; choose another name")
+                if any(spec.name == other.name for _, other in given if type(other) is kind):
+                    raise ValueError(f"{shelf.kind} {spec.name!r} is given twice")
+                given.append((shelf, spec))
+        return given
+
+    def watch(self, watchers: list[object]) -> Callable[[str, dict[str, Any]], list[str]]:
+        """A function that calls a `genzoo_run_...` hook of every plugin and of `watchers`, and returns what failed."""
+        implementations = [
+            (name, {hook: getattr(plugin, hook, None) for hook in WATCHED})
+            for name, plugin in [*self.manager.list_name_plugin(), *((type(w).__name__, w) for w in watchers)]
+        ]
+
+        def call(hook: str, arguments: dict[str, Any]) -> list[str]:
+            failures = []
+            for name, hooks in implementations:
+                if (function := hooks[hook]) is None:
+                    continue
+                wanted = inspect.signature(function).parameters
+                try:
+                    function(**{key: value for key, value in arguments.items() if key in wanted})
+                except Exception as error:
+                    failures.append(f"{hook} of {name} failed: {one_line(error)}")
+            return failures
+
+        return call
+
+
+WATCHED = ("genzoo_run_started", "genzoo_run_logged", "genzoo_run_saved", "genzoo_run_ended")
+RESERVED_COMMANDS: set[str] = {
+    "list", "info", "train", "resume", "sample", "reconstruct", "interpolate", "runs", "data", "plugins", "provenance",
+}  # fmt: skip
+
+
+def _names(text: str | None) -> set[str] | None:
+    return None if text is None else {part.strip() for part in text.split(",") if part.strip()}
+
+
+def _plugin_of(entry: EntryPoint) -> Plugin:
+    distribution = getattr(entry, "dist", None)
+    if distribution is None:
+        return Plugin(entry.name, "unknown", "")
+    name = re.sub(r"[-_.]+", "-", distribution.name).lower()
+    return Plugin(entry.name, name, distribution.version)
+
+
+def _check_marks(module: ModuleType) -> None:
+    for name, function in vars(module).items():
+        if name.startswith("genzoo_") and inspect.isfunction(function) and not hasattr(function, "genzoo_impl"):
+            raise UsageError(f"its function {name} is not marked @genzoo.hookimpl")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, UsageError):
+        return str(error)
+    if isinstance(error, pluggy.PluginValidationError):
+        text = str(error).splitlines()[0]
+        if match := re.search(r"unknown hook '(\w+)'", text):
+            known = [name for name in vars(hookspecs) if name.startswith("genzoo_")]
+            return str(unknown("hook", match[1], known))
+        return text
+    return one_line(error)
+
+
+@cache
+def registry() -> Registry:
+    """The registry of this process, made at first use."""
+    return Registry()
