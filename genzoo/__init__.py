@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from genzoo.spec import DataSpec as DataSpec
     from genzoo.spec import DatasetSpec as DatasetSpec
     from genzoo.spec import GeneratorSpec as GeneratorSpec
-    from genzoo.training import list_models as list_models
+    from genzoo.plan import list_models as list_models
     from genzoo.training import resume as resume
     from genzoo.training import train as train
 
@@ -55,7 +55,8 @@ _HOME = {
     "run_folder": ("RunFolder", "find_run", "runs"),
     "sampling": ("interpolate", "load", "reconstruct", "sample"),
     "spec": ("CommandSpec", "DataSpec", "DatasetSpec", "GeneratorSpec"),
-    "training": ("list_models", "resume", "train"),
+    "plan": ("list_models",),
+    "training": ("resume", "train"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 from torch import Tensor, nn
 
 from genzoo.randomness import RandomStreams
-from genzoo.spec import DataSpec
+from genzoo.spec import DataSpec, GeneratorSpec
 
 if TYPE_CHECKING:
     from genzoo.data.images import Batch
@@ -22,6 +22,8 @@ class Generator(nn.Module, ABC):
         config: an instance of the option dataclass in the model's `GeneratorSpec`.
         data: what the data are like; sizes come from here and are never assumed.
     """
+
+    spec: GeneratorSpec  # as the plugin registers it; genzoo sets it when it builds the model
 
     def __init__(self, config: Any, data: DataSpec) -> None:
         super().__init__()

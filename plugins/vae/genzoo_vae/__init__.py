@@ -1,0 +1,95 @@
+"""Variational autoencoders (Kingma & Welling 2014) for genzoo: options and registration. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import genzoo
+from genzoo import GeneratorSpec, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAEOptions:
+    """What a VAE is made of and how it is trained."""
+
+    architecture: str = option("mlp", help="Fully connected or convolutional networks.", choices=("mlp", "conv"))
+    latent_dim: int = option(16, help="Size of the latent vector z.", minimum=1, maximum=4096)
+    hidden_sizes: tuple[int, ...] = option(
+        (512,), help="Widths of the encoder's dense layers; the decoder mirrors them.", minimum=1, maximum=65536
+    )
+    conv_channels: tuple[int, ...] = option(
+        (32, 64), help="Channels of the encoder's stride-2 convolutions (conv); the decoder mirrors them.", minimum=1
+    )
+    likelihood: str = option(
+        "bernoulli",
+        help="p(x|z): Bernoulli on binarised pixels, Gaussian with a learned scale, or mean squared error + beta * KL.",
+        choices=("bernoulli", "gaussian", "mse"),
+    )
+    beta: float = option(1.0, help="Weight of the KL divergence (lambda, with mse).", above=0)
+    kl_warmup_steps: int = option(0, help="Raise the KL's weight from 0 to beta over so many steps.", minimum=0)
+    free_bits: float = option(0.0, help="KL that each latent dimension has for free.", unit="nats", minimum=0)
+    max_log_variance: float = option(10.0, help="Clamp the encoder's log variance to +- this.", above=0, maximum=30)
+    prior: str = option(
+        "gaussian",
+        help="What samples are decoded from: N(0, I), or a Gaussian mixture fitted to the encoded training data.",
+        choices=("gaussian", "mixture"),
+    )
+    prior_components: int = option(20, help="Components of the mixture.", minimum=1, maximum=1000)
+    learning_rate: float = option(1e-3, help="Adam's step size at the start.", above=0, maximum=1)
+    learning_rate_schedule: str = option(
+        "cosine", help="Keep the step size, or let it fall to zero along a cosine.", choices=("constant", "cosine")
+    )
+    ema_decay: float = option(
+        0.0, help="Sample with an exponential moving average of the weights; 0: with the weights.", minimum=0, below=1
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAESampleOptions:
+    """How a trained VAE is sampled."""
+
+    temperature: float = option(1.0, help="Scale of the prior's spread around its mean.", minimum=0, maximum=10)
+
+
+@genzoo.hookimpl
+def genzoo_generators() -> list[GeneratorSpec]:
+    """The VAE."""
+    return [
+        GeneratorSpec(
+            name="vae",
+            summary="Variational autoencoder: an encoder and a decoder that share a latent space",
+            modality="image",
+            target="genzoo_vae.model:VAE",
+            config=VAEOptions,
+            sample_options=VAESampleOptions,
+            defaults={"steps": 3000, "batch_size": 128},
+            presets={
+                "article": {
+                    "likelihood": "mse",
+                    "beta": 2.5e-4,
+                    "hidden_sizes": (512,),
+                    "latent_dim": 16,
+                    "learning_rate_schedule": "constant",
+                    "batch_size": 64,
+                    "steps": 5000,
+                },
+                "binarized": {
+                    "likelihood": "bernoulli",
+                    "hidden_sizes": (400,),
+                    "latent_dim": 40,
+                    "learning_rate": 2e-3,
+                    "kl_warmup_steps": 15000,
+                    "ema_decay": 0.999,
+                    "prior": "gaussian",
+                    "batch_size": 128,
+                    "steps": 150000,
+                    "save_every": 10000,
+                    "sample_every": 10000,
+                    "eval_every": 10000,
+                    "log_every": 500,
+                },
+            },
+            paper="Kingma & Welling 2014, Auto-Encoding Variational Bayes, arXiv:1312.6114",
+            tags=("likelihood", "latent space", "reconstruction"),
+        )
+    ]

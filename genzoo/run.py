@@ -1,0 +1,394 @@
+"""A run: what a plugin sees of the training it takes part in, and what the core does between two steps."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, gather_object
+from torch import Tensor, nn
+
+from genzoo import checkpoint, samples
+from genzoo.average import EMA
+from genzoo.data.images import Batch, ImageData, Order, batches, in_order
+from genzoo.errors import Diverged, GenzooError, GenzooWarning, Interrupted
+from genzoo.generator import Evaluates, Generator
+from genzoo.randomness import random_state, restore_random_state, seed_everything
+from genzoo.run_folder import RunFolder
+from genzoo.sampling import GRID, draw
+from genzoo.spec import DataSpec, TrainOptions
+
+F = TypeVar("F", bound=Callable[..., Any])
+Watch = Callable[[str, dict[str, Any]], list[str]]
+EVALUATED = 1000  # held-out examples in a score while training
+STOP_CHECK = 8  # several processes agree on stopping this often, in steps
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """What `Run.track` takes besides tensors."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+
+
+class Run:
+    """One training, as a plugin's `fit` sees it.
+
+    Attributes:
+        data: what the data are like.
+        device: where tensors belong.
+        step: optimiser steps done.
+        steps_total: how many there will be.
+        name: of the run.
+        folder: the run on disk.
+        options: those that every training has.
+        dataset: the images and labels themselves, for models that see all at once.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        options: TrainOptions,
+        data: DataSpec,
+        dataset: ImageData,
+        model: Generator,
+        sample_options: Any,
+        accelerator: Accelerator,
+        watch: Watch,
+        resumed: tuple[int, dict[str, Any]] | None,
+    ) -> None:
+        self.folder, self.options, self.data, self.dataset = folder, options, data, dataset
+        self.name, self.device = folder.name, next(model.parameters(), torch.empty(0)).device
+        assert options.steps is not None
+        self.steps_total = options.steps
+        self.step, self._resumed = resumed or (0, None)
+        self._began, self._saved_step, self.seconds = False, self.step if resumed else -1, 0.0
+        self._model, self._sample_options, self._watch = model, sample_options, watch
+        self._accelerator = accelerator
+        self._optimizers: list[torch.optim.Optimizer] = []
+        self._tracked: dict[str, Tensor | Stateful] = {}
+        self._pending: list[tuple[str, int, Tensor | float]] = []  # what was logged and not yet read off the device
+        self._window: dict[str, list[float]] = {}  # what was read since the last line of metrics.jsonl
+        self._line = (self.step, 0.0)  # step and seconds of that line
+        self._clock = time.perf_counter()
+        self.stop_signal: int | None = None
+        if self._resumed is not None:
+            model.load_state_dict(self._resumed["model"])
+
+    # What a plugin calls
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes."""
+        return bool(self._accelerator.is_main_process)
+
+    def prepare(self, *objects: Any) -> Any:
+        """Make modules and optimisers ready for the device, mixed precision and data parallel; call it once for each.
+
+        Returns them in the same order (one alone, not in a tuple). Call a prepared module, not the original: with
+        several processes it is the wrapped one that keeps them together. On a resume the optimisers' states are
+        loaded here.
+        """
+        ready = tuple(self._prepare(item) for item in objects)
+        return ready[0] if len(ready) == 1 else ready
+
+    def batches(self) -> Iterator[Batch]:
+        """One training step an item: images (B, C, H, W) in [0, 1] on the device, and labels (B,) or None."""
+        world, rank = self._accelerator.num_processes, self._accelerator.process_index
+        order = Order(self.data.train_count, self.options.batch_size, self.options.seed, rank=rank, world=world)
+        todo = range(self.step, self.steps_total)
+        source = batches(self.dataset.train_images, self.dataset.train_labels, order, todo, self.device)
+        for _, batch in zip(self.steps(), source, strict=True):
+            yield batch
+
+    def steps(self) -> Iterator[int]:
+        """One training step an item, numbered from 0, for models that make no use of mini-batches."""
+        self._begin()
+        while self.step < self.steps_total:
+            self._stop_if_asked()
+            yield self.step
+            self.step += 1
+            self._between()
+
+    def backward(self, loss: Tensor) -> None:
+        """`loss.backward()`, scaled where the precision needs it."""
+        if self._accelerator.scaler is None:
+            loss.backward()  # type: ignore[no-untyped-call]
+        else:
+            self._accelerator.backward(loss)
+
+    def log(self, **values: Tensor | float) -> None:
+        """Note scalars of the current step. Their means are written every `--log-every` steps, and only then read off
+        the device; one that is not finite ends the run with the step at which it was."""
+        step = self.step + 1
+        self._pending += [(k, step, v.detach() if isinstance(v, Tensor) else float(v)) for k, v in values.items()]
+
+    def track(self, **state: Tensor | Stateful) -> None:
+        """Name what else a checkpoint must hold: tensors (restored in place) and objects with `state_dict`. On a
+        resume they are loaded here. An `EMA` among them is what samples and the finished model are made with."""
+        for name, value in state.items():
+            if not isinstance(value, (Tensor, Stateful)):
+                raise TypeError(f"run.track({name}=...) takes a tensor or an object with state_dict, not {value!r}")
+            self._tracked[name] = value
+            if self._resumed is None:
+                continue
+            if name not in self._resumed["tracked"]:
+                raise GenzooError(f"the checkpoint of run {self.name!r} does not hold {name!r}: it is of another version")
+            saved = self._resumed["tracked"][name]
+            if isinstance(value, Tensor):
+                value.data.copy_(saved)
+            else:
+                value.load_state_dict(saved)
+
+    def compile(self, function: F) -> F:
+        """`function`, compiled where the device gains from it (CUDA); as it is elsewhere."""
+        return torch.compile(function) if self.device.type == "cuda" else function
+
+    def training_images(self, count: int) -> Iterator[Tensor]:
+        """The first `count` training images, or all there are, in parts: (B, C, H, W) in [0, 1] on the device."""
+        images, labels = self.dataset.train_images, self.dataset.train_labels
+        for batch in in_order(images, labels, min(count, self.data.train_count), 250, self.device):
+            yield batch.images
+
+    def warn(self, message: str) -> None:
+        """Say something that a person should know and that does not stop the run."""
+        if self.is_main:
+            warnings.warn(message, GenzooWarning, stacklevel=2)
+
+    # What the core calls
+
+    @contextmanager
+    def as_sampled(self) -> Iterator[None]:
+        """The model as it is sampled from: averaged weights, evaluation mode, no gradients, random numbers of its own.
+        Afterwards all is as it was."""
+        modes = [(module, module.training) for module in self._model.modules()]
+        state = random_state(self.device)
+        with ExitStack() as stack:
+            stack.enter_context(torch.no_grad())
+            for item in self._tracked.values():
+                if isinstance(item, EMA):
+                    stack.enter_context(item.applied())
+            self._model.eval()
+            seed_everything(self.options.seed)
+            try:
+                yield
+            finally:
+                restore_random_state(state, self.device)
+                for module, mode in modes:
+                    module.training = mode
+
+    def save(self) -> None:
+        """Write a checkpoint and the model as it is sampled from. Raises `Diverged` rather than save bad numbers."""
+        self._settle()
+        weights = self._model.state_dict()
+        if not checkpoint.all_finite(weights):
+            raise Diverged(f"the weights are not finite numbers after step {self.step}; {self._last_good()}", self.step)
+        own = random_state(self.device)
+        states = gather_object([own]) if self._accelerator.num_processes > 1 else [own]
+        if self.is_main:
+            state = {
+                "model": weights,
+                "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+                "tracked": {k: v if isinstance(v, Tensor) else v.state_dict() for k, v in self._tracked.items()},
+                "random": states,
+                "window": self._window,
+                "line": list(self._line),
+                "seconds": self.seconds,
+            }
+            if self._accelerator.scaler is not None:
+                state["scaler"] = self._accelerator.scaler.state_dict()
+            path = checkpoint.save(self.folder, self.step, state, self.options.keep)
+            self.save_model()
+            self.folder.update(step=self.step, seconds=round(self.seconds, 3))
+            self.tell("genzoo_run_saved", step=self.step, folder=path)
+        self._accelerator.wait_for_everyone()
+        self._saved_step = self.step
+
+    def save_model(self) -> None:
+        """Write `model/`, with averaged weights if the model keeps an average."""
+        with self.as_sampled():
+            record = self.folder.record
+            facts = {key: record[key] for key in ("model", "plugin", "options", "data_spec")} | {"step": self.step}
+            checkpoint.save_model(self.folder, facts, self._model.state_dict())
+
+    def draw_grid(self) -> Path:
+        """Write a grid of samples from the run's own fixed random numbers, and say where."""
+        with self.as_sampled():
+            images = draw(self._model, GRID, seed=self.options.seed, options=self._sample_options)
+        path = self.folder.samples_folder / f"step-{self.step:08d}.png"
+        marks = samples.marks(self.folder, seed=self.options.seed, step=self.step)
+        samples.write_grid(images, path, marks)
+        return path
+
+    def tell(self, hook: str, **arguments: Any) -> None:
+        """Call a `genzoo_run_...` hook. A watcher that fails is reported and ends nothing."""
+        if self.is_main:
+            for failure in self._watch(hook, {"run": self, **arguments}):
+                self.warn(failure)
+
+    # Between two steps
+
+    def _prepare(self, item: Any) -> Any:
+        many = self._accelerator.num_processes > 1
+        if isinstance(item, nn.Module):
+            mixed = self._accelerator.mixed_precision != "no"
+            return self._accelerator.prepare_model(item, device_placement=False) if many or mixed else item
+        if not isinstance(item, torch.optim.Optimizer):
+            raise TypeError(f"run.prepare takes modules and optimisers, not {type(item).__name__}")
+        if self._resumed is not None:
+            saved = self._resumed["optimizers"]
+            if len(saved) <= len(self._optimizers):
+                raise GenzooError(f"the checkpoint of run {self.name!r} has {len(saved)} optimisers; the model has more")
+            item.load_state_dict(saved[len(self._optimizers)])
+        self._optimizers.append(item)
+        return item if self._accelerator.scaler is None else self._accelerator.prepare_optimizer(item)
+
+    def _begin(self) -> None:
+        """Once, before the first step: all that the plugin set up is there now."""
+        if self._began:
+            return
+        self._began = True
+        if (state := self._resumed) is not None:
+            self._window, self.seconds = state["window"], state["seconds"]
+            self._line = (int(state["line"][0]), float(state["line"][1]))
+            if self._accelerator.scaler is not None and "scaler" in state:
+                self._accelerator.scaler.load_state_dict(state["scaler"])
+            if self._accelerator.process_index < len(state["random"]):
+                restore_random_state(state["random"][self._accelerator.process_index], self.device)
+            self._resumed = None
+        elif self.options.sample_every and self.is_main:
+            self.draw_grid()
+        self.tell("genzoo_run_started")
+        self._clock = time.perf_counter()
+
+    def _between(self) -> None:
+        last, options = self.step == self.steps_total, self.options
+        log, score, grid, save = (
+            bool(every) and self.step % every == 0
+            for every in (options.log_every, options.eval_every, options.sample_every, options.save_every)
+        )
+        if not (log or score or grid or save or last):
+            return
+        values = self._means() if log or last else {}
+        self._stop_clock()
+        if (score or (last and options.eval_every)) and self.is_main:
+            values |= self._evaluate()
+        if values:
+            self._write_line(values)
+        if grid and not last and self.is_main:
+            self.draw_grid()
+        if save or last:
+            self.save()
+        self._clock = time.perf_counter()
+
+    def _stop_clock(self) -> None:
+        now = time.perf_counter()
+        self.seconds, self._clock = self.seconds + now - self._clock, now
+
+    def _settle(self) -> None:
+        """Read what was logged off the device, in one go, and look at it."""
+        if not self._pending:
+            return
+        tensors = [value.to(torch.float32) for _, _, value in self._pending if isinstance(value, Tensor)]
+        if tensors:
+            stacked = torch.stack(tensors)
+            if self._accelerator.num_processes > 1:
+                stacked = self._accelerator.reduce(stacked, "mean")
+            read = iter(stacked.tolist())
+        for name, step, value in self._pending:
+            number = next(read) if isinstance(value, Tensor) else value
+            if not math.isfinite(number):
+                self._pending = []
+                raise Diverged(f"{name} became {number} at step {step}; {self._last_good()}", step)
+            self._window.setdefault(name, []).append(number)
+        self._pending = []
+
+    def _last_good(self) -> str:
+        advice = "try a smaller learning rate"
+        if self._saved_step <= 0:
+            return f"no checkpoint was written yet; {advice}"
+        return f"the last good checkpoint is of step {self._saved_step}; {advice}"
+
+    def _means(self) -> dict[str, float]:
+        self._settle()
+        means = {name: math.fsum(numbers) / len(numbers) for name, numbers in self._window.items()}
+        self._window = {}
+        return means
+
+    def _write_line(self, values: dict[str, float]) -> None:
+        steps, seconds = self.step - self._line[0], self.seconds - self._line[1]
+        rate = steps * self.options.batch_size / seconds if steps and seconds > 0 else 0.0
+        if steps:
+            self._line = (self.step, self.seconds)
+        line = {"step": self.step, "seconds": round(self.seconds, 3), "samples_per_second": round(rate, 1), **values}
+        if self.is_main:
+            with open(self.folder.metrics_file, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        self.tell("genzoo_run_logged", step=self.step, values=line)
+
+    def _evaluate(self) -> dict[str, float]:
+        """The means of the model's scores over held-out examples, with the same random numbers every time."""
+        if not isinstance(self._model, Evaluates):
+            return {}
+        totals: dict[str, list[Tensor]] = {}
+        count = min(EVALUATED, self.data.test_count)
+        with self.as_sampled():
+            for batch in in_order(self.dataset.test_images, self.dataset.test_labels, count, 250, self.device):
+                for name, scores in self._model.evaluate(batch).items():
+                    totals.setdefault(f"test/{name}", []).append(scores.to(torch.float32))
+        return {name: torch.cat(parts).mean().item() for name, parts in totals.items()}
+
+    def _stop_if_asked(self) -> None:
+        number = self.stop_signal or 0
+        if self._accelerator.num_processes > 1:
+            if self.step % STOP_CHECK:
+                return
+            number = max(gather_object([number]))
+        if not number:
+            return
+        if self._saved_step != self.step:
+            self._stop_clock()
+            self.save()
+        raise Interrupted(
+            f"stopped after step {self.step} of {self.steps_total}, all saved; go on with: genzoo resume {self.name}",
+            128 + number,
+        )
+
+
+@contextmanager
+def stop_signals(run: Run) -> Iterator[None]:
+    """Ctrl-C and SIGTERM ask the run to save and stop; a second Ctrl-C stops at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, _frame: object) -> None:
+        if run.stop_signal is not None:
+            raise KeyboardInterrupt
+        run.stop_signal = number
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def from_main(accelerator: Accelerator, value: Any) -> Any:
+    """The main process's `value`, in every process."""
+    return broadcast_object_list([value])[0] if accelerator.num_processes > 1 else value
+
+

@@ -1,0 +1,111 @@
+"""Writing what was generated: pictures, grids and arrays, each with its provenance."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+from torch import Tensor
+
+from genzoo import provenance
+from genzoo.errors import GenzooError
+from genzoo.run_folder import RunFolder
+
+FORMATS = ("png", "jpeg", "npz")
+SUFFIX = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".npz": "npz"}
+LABEL = "AI-generated"
+GAP = 2  # pixels between the pictures of a grid
+
+
+def marks(run: RunFolder, seed: int, **more: Any) -> dict[str, Any]:
+    """The facts that every file of a request carries."""
+    return provenance.facts(run.model, run.name, seed, **more)
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Images in [0, 1] as uint8, rounded to the nearest of 256 values."""
+    return images.clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
+
+
+def grid(images: Tensor, columns: int | None = None) -> Tensor:
+    """One picture (C, H', W') uint8 of many (N, C, H, W) in [0, 1], as square as it can be unless `columns` is given."""
+    pictures = to_bytes(images)
+    count, channels, height, width = pictures.shape
+    columns = min(columns or int(np.ceil(np.sqrt(max(count, 1)))), max(count, 1))
+    lines = -(-count // columns)
+    whole = torch.zeros(channels, lines * (height + GAP) + GAP, columns * (width + GAP) + GAP, dtype=torch.uint8)
+    for number, picture in enumerate(pictures):
+        line, column = divmod(number, columns)
+        top, left = GAP + line * (height + GAP), GAP + column * (width + GAP)
+        whole[:, top : top + height, left : left + width] = picture
+    return whole
+
+
+def write_grid(
+    images: Tensor, path: Path, own: dict[str, Any], *, columns: int | None = None, visible_label: bool = False
+) -> Path:
+    """Write images (N, C, H, W) in [0, 1] as one picture; the suffix of `path` says png or jpeg."""
+    return _write_picture(grid(images, columns), path, own, visible_label)
+
+
+def write_separate(images: Tensor, folder: Path, own: dict[str, Any], kind: str, *, visible_label: bool = False) -> Path:
+    """Write each image as `00000.png` and so on in `folder`."""
+    for number, picture in enumerate(to_bytes(images)):
+        path = folder / f"{number:05d}.{kind}"
+        _write_picture(picture, path, {**own, "sample": number}, visible_label)
+    return folder
+
+
+def write_arrays(images: Tensor, path: Path, own: dict[str, Any]) -> Path:
+    """Write images as `.npz`: `images` uint8 (N, H, W, C), and `provenance` as JSON text."""
+    buffer = io.BytesIO()
+    text = json.dumps(provenance.labels(own), ensure_ascii=False)
+    np.savez_compressed(buffer, images=to_bytes(images).permute(0, 2, 3, 1).numpy(), provenance=np.array(text))
+    return _put(path, buffer)
+
+
+def _write_picture(picture: Tensor, path: Path, own: dict[str, Any], visible_label: bool) -> Path:
+    array = picture.permute(1, 2, 0).numpy()
+    image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+    if visible_label:
+        image = _with_label(image)
+    buffer = io.BytesIO()
+    if SUFFIX[path.suffix.lower()] == "png":
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt(provenance.XMP_CHUNK, provenance.xmp(own).decode())
+        info.add_text("AIGC", json.dumps(provenance.aigc(own)))
+        info.add_text("genzoo", json.dumps(own))
+        image.save(buffer, "PNG", pnginfo=info)
+    else:
+        image.save(buffer, "JPEG", quality=95, xmp=provenance.xmp(own))
+    return _put(path, buffer)
+
+
+def _with_label(image: Image.Image) -> Image.Image:
+    """The picture with a strip below it that says what it is; the picture itself stays whole."""
+    size = max(10, min(image.size) // 16)
+    font = ImageFont.load_default(size)
+    text = LABEL if font.getlength(LABEL) + 4 <= image.width else "AI"
+    whole = Image.new(image.mode, (image.width, image.height + size + 6), 0)
+    whole.paste(image, (0, 0))
+    fill = 255 if image.mode == "L" else (255, 255, 255)
+    ImageDraw.Draw(whole).text((image.width // 2, image.height + 2), text, fill=fill, font=font, anchor="ma")
+    return whole
+
+
+def _put(path: Path, content: io.BytesIO) -> Path:
+    """Write aside and put in place."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(content.getvalue())
+        os.replace(aside, path)
+    except OSError as error:
+        raise GenzooError(f"cannot write {path}: {error.strerror}") from None
+    return path

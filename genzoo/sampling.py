@@ -1,0 +1,218 @@
+"""The story of one sampling: from a run, or a model, to images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genzoo import checkpoint
+from genzoo.data.builtin import load as load_data
+from genzoo.data.files import tick
+from genzoo.data.images import to_unit
+from genzoo.errors import GenzooError, UsageError
+from genzoo.generator import Encodes, Generator, Reconstructs
+from genzoo.options import build
+from genzoo.randomness import RandomStreams, permutation
+from genzoo.registry import Plugin, registry
+from genzoo.run_folder import RunFolder, find_run
+from genzoo.spec import DataSpec, GeneratorSpec, TrainOptions, load_target
+
+GRID = 64
+BATCH = 64
+
+
+def choose_device(device: str) -> torch.device:
+    """The device of a name; "auto" is CUDA, then MPS, then the CPU. Raises `UsageError` for one that is not there."""
+    there = ["cpu"]
+    if torch.backends.mps.is_available():
+        there.insert(0, "mps")
+    if torch.cuda.is_available():
+        there.insert(0, "cuda")
+    if device == "auto":
+        return torch.device(there[0])
+    kind, _, number = device.partition(":")
+    if kind not in there or (number and int(number) >= torch.cuda.device_count()):
+        raise UsageError(f"--device is {device!r}; this machine has {', '.join(reversed(there))}")
+    return torch.device(device)
+
+
+def build_model(spec: GeneratorSpec, config: Any, data: DataSpec, device: torch.device) -> Generator:
+    """A model of a plugin, with fresh weights, on `device`. Raises `GenzooError` if the plugin gives none."""
+    if data.modality != spec.modality:
+        raise UsageError(f"{spec.name} takes {spec.modality} data; {data.name!r} are {data.modality}")
+    kind = load_target(spec.target, f"model {spec.name!r}")
+    if not (isinstance(kind, type) and issubclass(kind, Generator)):
+        raise GenzooError(f"model {spec.name!r}: {spec.target} is not a genzoo.Generator")
+    try:
+        model = kind(config, data)
+    except ValueError as error:  # options that do not go with these data
+        raise UsageError(f"{spec.name}: {error}") from error
+    model.spec = spec
+    return model.to(device)
+
+
+def load(run: str | Path | RunFolder, *, device: str = "auto", runs_dir: str | None = None) -> Generator:
+    """The model of a run, ready to sample.
+
+    Args:
+        run: a run's folder or name, or a model's name for its newest finished run.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+
+    Raises:
+        UsageError: there is no such run.
+        GenzooError: its files are damaged, or its plugin is not installed.
+    """
+    folder = find_run(run, runs_dir)
+    spec, plugin = spec_of(folder)
+    facts, weights = checkpoint.load_model(folder)
+    config = build(spec.config, facts["options"], f"{spec.name} ({plugin.distribution} {plugin.version})")
+    model = build_model(spec, config, DataSpec.from_json(facts["data_spec"]), choose_device(device))
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        first = str(error).splitlines()[0]
+        raise GenzooError(f"run {folder.name!r} does not fit {plugin.distribution} {plugin.version}: {first}") from None
+    return model.eval()
+
+
+def spec_of(folder: RunFolder) -> tuple[GeneratorSpec, Plugin]:
+    """The model of a run as its plugin registers it now. Raises `UsageError` if it does not."""
+    shelf, distribution = registry().generators, folder.record["plugin"]
+    for _, plugin, spec in shelf:
+        if spec.name == folder.model and plugin.distribution == distribution:
+            return spec, plugin
+    raise UsageError(f"run {folder.name!r} needs the plugin {distribution} with model {folder.model!r}; it is not installed")
+
+
+def draw(model: Generator, count: int, *, seed: int, options: Any, batch_size: int = BATCH) -> Tensor:
+    """Samples 0 to `count` - 1 of a seed, on the CPU: (count, C, H, W) in [0, 1]. Raises `GenzooError` for others."""
+    device = next(model.parameters(), torch.empty(0)).device
+    parts = []
+    with torch.no_grad():
+        for start in range(0, count, batch_size):
+            size = min(batch_size, count - start)
+            images = model.sample(size, options=options, rng=RandomStreams(seed, size, start=start, device=device))
+            if tuple(images.shape) != (size, *model.data.shape) or not bool(torch.isfinite(images).all()):
+                raise GenzooError(
+                    f"model {type(model).__name__} gave {tuple(images.shape)} for {size} samples, or numbers that are"
+                    f" not finite; promised are {(size, *model.data.shape)} in [0, 1]"
+                )
+            parts.append(images.float().clamp(0, 1).cpu())
+    return torch.cat(parts) if parts else torch.empty(0, *model.data.shape)
+
+
+def sample(
+    run: str | Path | RunFolder | Generator,
+    n: int = GRID,
+    *,
+    seed: int = 0,
+    batch_size: int = BATCH,
+    device: str = "auto",
+    runs_dir: str | None = None,
+    **options: Any,
+) -> Tensor:
+    """Draw samples from a run, or from a model that `load` gave.
+
+    Sample i is a function of (seed, i): asking for more leaves the first as they are (to float rounding; bit for
+    bit at one `batch_size`).
+
+    Args:
+        run: a model, a run's folder or name, or a model's name for its newest finished run.
+        n: how many.
+        seed: 0 or more.
+        options: the model's own sampling options, such as `temperature`.
+
+    Returns:
+        Images as float32 in [0, 1], shape (n, C, H, W), on the CPU.
+
+    Raises:
+        UsageError: no such run or option, or a value out of bounds.
+    """
+    for name, value, least in (("n", n, 0), ("seed", seed, 0), ("batch_size", batch_size, 1)):
+        if value < least:
+            raise UsageError(f"{name} is {value}; allowed is {least} or more")
+    model = run if isinstance(run, Generator) else load(run, device=device, runs_dir=runs_dir)
+    own = build(model.spec.sample_options, options, f"sampling {model.spec.name}")
+    return draw(model, n, seed=seed, options=own, batch_size=batch_size)
+
+
+def reconstruct(
+    run: str | Path | RunFolder, n: int = 32, *, seed: int = 0, device: str = "auto", runs_dir: str | None = None
+) -> tuple[Tensor, Tensor]:
+    """Held-out images of a run's data, and what its model makes of them.
+
+    Returns:
+        Two tensors of images in [0, 1], shape (n, C, H, W), on the CPU; fewer if the held-out data have fewer.
+
+    Raises:
+        UsageError: the model cannot reconstruct, or there is no such run.
+    """
+    folder = find_run(run, runs_dir)
+    model = load(folder, device=device)
+    if not isinstance(model, Reconstructs):
+        raise UsageError(f"model {model.spec.name!r} cannot reconstruct: it has no encoder")
+    images = held_out(folder, n, seed)
+    with torch.no_grad():
+        return images, model.reconstruct(images.to(_device(model))).float().clamp(0, 1).cpu()
+
+
+def interpolate(
+    run: str | Path | RunFolder,
+    n: int = 8,
+    *,
+    num_steps: int = 10,
+    seed: int = 0,
+    device: str = "auto",
+    runs_dir: str | None = None,
+) -> Tensor:
+    """Ways between pairs of held-out images through the latent space, along the sphere (Shoemake 1985).
+
+    Returns:
+        Images in [0, 1], shape (n, num_steps, C, H, W), on the CPU.
+
+    Raises:
+        UsageError: the model has no latent space to encode to, or there is no such run.
+    """
+    folder = find_run(run, runs_dir)
+    model = load(folder, device=device)
+    if not isinstance(model, Encodes):
+        raise UsageError(f"model {model.spec.name!r} cannot interpolate: it has no encoder and decoder")
+    ends = held_out(folder, 2 * n, seed).to(_device(model))
+    pairs = len(ends) // 2
+    with torch.no_grad():
+        latents = model.encode(ends[: 2 * pairs])
+        ways = [slerp(latents[:pairs], latents[pairs:], t) for t in torch.linspace(0, 1, num_steps).tolist()]
+        images = model.decode(torch.stack(ways, dim=1).flatten(0, 1)).float().clamp(0, 1).cpu()
+    return images.unflatten(0, (pairs, num_steps))
+
+
+def slerp(start: Tensor, end: Tensor, t: float) -> Tensor:
+    """Spherical interpolation between rows (N, D): the angle goes evenly from `start` (t = 0) to `end` (t = 1), the
+    length too. Rows that point the same or opposite ways are interpolated linearly."""
+    lengths = start.norm(dim=1, keepdim=True), end.norm(dim=1, keepdim=True)
+    a, b = start / lengths[0].clamp_min(1e-12), end / lengths[1].clamp_min(1e-12)
+    angle = (a * b).sum(1, keepdim=True).clamp(-1, 1).acos()
+    sine = angle.sin()
+    flat = sine.abs() < 1e-4
+    sine = torch.where(flat, 1, sine)
+    way = (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / sine
+    way = way * ((1 - t) * lengths[0] + t * lengths[1])
+    return torch.where(flat, (1 - t) * start + t * end, way)
+
+
+def held_out(folder: RunFolder, n: int, seed: int) -> Tensor:
+    """Up to `n` held-out images of a run's data in an order that `seed` makes: (n, C, H, W) in [0, 1], on the CPU."""
+    options = build(TrainOptions, folder.record["training"], "run.json")
+    dataset, spec = load_data(options, registry(), tick)
+    if spec.fingerprint != folder.record["data_spec"]["fingerprint"]:
+        raise GenzooError(f"data {options.data!r} are no longer those that run {folder.name!r} was trained on")
+    chosen = permutation(seed, 0, spec.test_count)[:n]
+    images = dataset.test_images
+    return to_unit(images[chosen] if isinstance(images, Tensor) else torch.stack([images[int(i)] for i in chosen]))
+
+
+def _device(model: Generator) -> torch.device:
+    return next(model.parameters()).device

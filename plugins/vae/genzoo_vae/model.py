@@ -1,0 +1,211 @@
+"""The variational autoencoder (Kingma & Welling 2014, arXiv:1312.6114), to be read from top to bottom.
+
+A latent vector z has the prior p(z) = N(0, I). The decoder says how likely an image is given z, p(x|z); the encoder
+guesses which z an image came from, q(z|x) = N(mu(x), diag(sigma(x)^2)). Both learn by raising the lower bound
+
+    log p(x) >= E_q[log p(x|z)] - KL(q(z|x) || p(z)).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import genzoo
+import torch
+import torch.nn.functional as F
+from genzoo import Batch, DataSpec, Generator, RandomStreams, Run
+from torch import Tensor, nn
+
+from genzoo_vae import VAEOptions, VAESampleOptions
+
+CHUNK = 2**24  # numbers that importance sampling decodes at a time
+
+
+def gaussian_kl(mu: Tensor, log_var: Tensor) -> Tensor:
+    """KL(N(mu, exp(log_var)) || N(0, 1)) in nats, elementwise (Kingma & Welling 2014, appendix B)."""
+    return 0.5 * (mu.square() + log_var.exp() - 1 - log_var)
+
+
+def dense(sizes: list[int]) -> nn.Sequential:
+    """Linear layers with ReLU between them."""
+    layers: list[nn.Module] = []
+    for before, after in zip(sizes[:-1], sizes[1:], strict=True):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def mlp_networks(config: VAEOptions, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
+    """Encoder (B, C, H, W) -> (B, 2 * latent_dim) and decoder (B, latent_dim) -> (B, C, H, W), fully connected."""
+    pixels, hidden = math.prod(shape), list(config.hidden_sizes)
+    encoder = nn.Sequential(nn.Flatten(), *dense([pixels, *hidden, 2 * config.latent_dim]))
+    decoder = nn.Sequential(*dense([config.latent_dim, *hidden[::-1], pixels]), nn.Unflatten(1, shape))
+    return encoder, decoder
+
+
+def conv_networks(config: VAEOptions, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
+    """The same with 3x3 convolutions that halve the size (rounded up) and transposed ones that restore it."""
+    channels, height, width = shape
+    widths, sizes = [channels, *config.conv_channels], [(height, width)]
+    down: list[nn.Module] = []
+    for before, after in zip(widths[:-1], widths[1:], strict=True):
+        down += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.BatchNorm2d(after), nn.ReLU()]
+        sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
+    small = (widths[-1], *sizes[-1])  # the shape between convolutions and dense layers
+    hidden = list(config.hidden_sizes)
+    encoder = nn.Sequential(*down, nn.Flatten(), *dense([math.prod(small), *hidden, 2 * config.latent_dim]))
+    up: list[nn.Module] = []
+    for i in range(len(widths) - 1, 0, -1):
+        odd = tuple(1 - side % 2 for side in sizes[i - 1])  # 2n - 1 or 2n
+        up += [nn.ReLU(), nn.ConvTranspose2d(widths[i], widths[i - 1], 3, 2, 1, output_padding=odd)]
+        up += [nn.BatchNorm2d(widths[i - 1])] if i > 1 else []
+    decoder = nn.Sequential(*dense([config.latent_dim, *hidden[::-1], math.prod(small)]), nn.Unflatten(1, small), *up)
+    return encoder, decoder
+
+
+class VAE(Generator):
+    """A variational autoencoder sized from the data. See `VAEOptions` for what can be chosen."""
+
+    likelihood_kind: ClassVar[Literal["exact", "lower bound"]] = "lower bound"
+    config: VAEOptions
+
+    def __init__(self, config: VAEOptions, data: DataSpec) -> None:
+        super().__init__(config, data)
+        networks = {"mlp": mlp_networks, "conv": conv_networks}[config.architecture]
+        self.encoder, self.decoder = networks(config, data.shape)
+        self.log_scale = nn.Parameter(torch.tensor(-1.0), requires_grad=config.likelihood == "gaussian")
+        if config.prior == "mixture":  # N(0, I) until it is fitted
+            count, dim = config.prior_components, config.latent_dim
+            self.register_buffer("mixture_weights", torch.full((count,), 1 / count))
+            self.register_buffer("mixture_means", torch.zeros(count, dim))
+            self.register_buffer("mixture_cholesky", torch.eye(dim).repeat(count, 1, 1))
+
+    # The two distributions
+
+    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """q(z|x) of images (B, C, H, W): mean and log variance, each (B, latent_dim)."""
+        mu, log_var = self.encoder(images).chunk(2, dim=1)
+        bound = self.config.max_log_variance
+        return mu, log_var.clamp(-bound, bound)
+
+    def reconstruction_loss(self, images: Tensor, output: Tensor) -> Tensor:
+        """-log p(x|z) in nats of each image, shape (B,), from the decoder's output (B, C, H, W).
+
+        With `mse` it is the Gaussian whose variance makes MSE + beta * KL the bound: sigma^2 = beta * pixels / 2.
+        """
+        if self.config.likelihood == "bernoulli":
+            return F.binary_cross_entropy_with_logits(output, images, reduction="none").flatten(1).sum(1)
+        if self.config.likelihood == "mse":
+            log_scale = output.new_tensor(self.config.beta * images[0].numel() / 2).log() / 2
+            output = output.sigmoid()
+        else:
+            log_scale = self.log_scale
+        error = (images - output) * (-log_scale).exp()
+        return (0.5 * error.square() + log_scale + 0.5 * math.log(2 * math.pi)).flatten(1).sum(1)
+
+    def binarized(self, images: Tensor) -> Tensor:
+        """Pixels in [0, 1] as draws of 0 or 1 with that probability, for the Bernoulli likelihood; others as they are."""
+        return (torch.rand_like(images) < images).to(images.dtype) if self.config.likelihood == "bernoulli" else images
+
+    # Training
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """One draw of -log p(x|z) of each image, (B,), and the KL of each latent dimension, (B, latent_dim); nats."""
+        images = self.binarized(images)
+        mu, log_var = self.posterior(images)
+        z = mu + (0.5 * log_var).exp() * torch.randn_like(mu)
+        return self.reconstruction_loss(images, self.decoder(z)), gaussian_kl(mu, log_var)
+
+    def objective(self, reconstruction: Tensor, kl: Tensor, weight: float) -> Tensor:
+        """The loss: nats an image, or MSE + weight * KL (mean over pixels, sum over latent dimensions)."""
+        divergence = kl.mean(0).clamp_min(self.config.free_bits).sum() if self.config.free_bits else kl.sum(1).mean()
+        if self.config.likelihood == "mse":
+            pixels = math.prod(self.data.shape)
+            constant = pixels / 2 * math.log(math.pi * self.config.beta * pixels)
+            return (reconstruction.mean() - constant) * self.config.beta + weight * divergence
+        return reconstruction.mean() + weight * divergence
+
+    def fit(self, run: Run) -> None:
+        config = self.config
+        optimizer = torch.optim.Adam(self.parameters(), lr=config.learning_rate, fused=True)
+        model, optimizer = run.prepare(self, optimizer)
+        model = run.compile(model)
+        average = genzoo.EMA(self, config.ema_decay) if config.ema_decay else None
+        if average is not None:
+            run.track(ema=average)
+        for batch in run.batches():
+            done = run.step / run.steps_total
+            if config.learning_rate_schedule == "cosine":
+                optimizer.param_groups[0]["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+            warm = min(1.0, (run.step + 1) / config.kl_warmup_steps) if config.kl_warmup_steps else 1.0
+            reconstruction, kl = model(batch.images)
+            loss = self.objective(reconstruction, kl, warm * config.beta)
+            optimizer.zero_grad()
+            run.backward(loss)
+            optimizer.step()
+            if average is not None:
+                average.update()
+            run.log(loss=loss, reconstruction=reconstruction.mean(), kl=kl.sum(1).mean())
+        if config.prior == "mixture":
+            with run.as_sampled():
+                self.fit_mixture(run)
+
+    def fit_mixture(self, run: Run) -> None:
+        """Fit the mixture to draws from q(z|x) of up to 20,000 training images (expectation maximisation)."""
+        from sklearn.mixture import GaussianMixture
+
+        codes = []
+        for images in run.training_images(20_000):
+            mu, log_var = self.posterior(self.binarized(images))
+            codes.append(mu + (0.5 * log_var).exp() * torch.randn_like(mu))
+        points = torch.cat(codes).double().cpu().numpy()
+        count = min(self.config.prior_components, len(points))
+        found = GaussianMixture(count, reg_covar=1e-4, max_iter=200, random_state=run.options.seed).fit(points)
+        self.mixture_weights.zero_()[:count] = torch.from_numpy(found.weights_)
+        self.mixture_means[:count] = torch.from_numpy(found.means_)
+        self.mixture_cholesky[:count] = torch.linalg.cholesky(torch.from_numpy(found.covariances_))
+
+    # Use
+
+    def sample(self, count: int, *, options: VAESampleOptions, rng: RandomStreams) -> Tensor:
+        z = rng.normal(self.config.latent_dim) * options.temperature  # (count, latent_dim)
+        if self.config.prior == "mixture":
+            edges = self.mixture_weights.cumsum(0)
+            chosen = torch.searchsorted(edges, rng.uniform()).clamp_max(len(edges) - 1)
+            z = self.mixture_means[chosen] + (self.mixture_cholesky[chosen] @ z[:, :, None])[:, :, 0]
+        return self.decode(z)
+
+    def encode(self, images: Tensor) -> Tensor:
+        return self.posterior(images)[0]
+
+    def decode(self, latents: Tensor) -> Tensor:
+        output: Tensor = self.decoder(latents)
+        return output.clamp(0, 1) if self.config.likelihood == "gaussian" else output.sigmoid()
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        return self.decode(self.encode(images))
+
+    def evaluate(self, batch: Batch) -> dict[str, Tensor]:
+        reconstruction, kl = self(batch.images)
+        return {"bound": -(reconstruction + kl.sum(1)), "kl": kl.sum(1)}
+
+    @torch.no_grad()
+    def log_likelihood(self, images: Tensor, num_samples: int = 1000) -> Tensor:
+        """log p(x) in nats by importance sampling with `num_samples` draws from q(z|x) (Burda et al. 2016, eq. 8).
+
+        A lower bound in expectation, which grows with `num_samples` to the exact value. With the Bernoulli
+        likelihood pixels are binarised first: pass images of 0 and 1 to have them as they are.
+        """
+        images = self.binarized(images)
+        mu, log_var = self.posterior(images)  # (B, D)
+        size = max(1, CHUNK // max(1, images.numel()))
+        total = mu.new_full((len(images),), -torch.inf)
+        for start in range(0, num_samples, size):
+            k = min(size, num_samples - start)
+            noise = torch.randn(k, *mu.shape, device=mu.device)
+            z = mu + (0.5 * log_var).exp() * noise  # (k, B, D)
+            repeated = images.expand(k, *images.shape).flatten(0, 1)
+            log_px = -self.reconstruction_loss(repeated, self.decoder(z.flatten(0, 1))).unflatten(0, (k, -1))
+            log_pz_over_q = 0.5 * (noise.square() + log_var - z.square()).sum(2)
+            total = torch.logaddexp(total, (log_px + log_pz_over_q).logsumexp(0))
+        return total - math.log(num_samples)
