@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from genzoo.hookspecs import API_VERSION as API_VERSION
     from genzoo.hookspecs import hookimpl as hookimpl
     from genzoo.options import option as option
+    from genzoo.plan import list_models as list_models
     from genzoo.randomness import RandomStreams as RandomStreams
     from genzoo.run import Run as Run
     from genzoo.run_folder import RunFolder as RunFolder
@@ -34,10 +35,9 @@ if TYPE_CHECKING:
     from genzoo.sampling import reconstruct as reconstruct
     from genzoo.sampling import sample as sample
     from genzoo.spec import CommandSpec as CommandSpec
-    from genzoo.spec import DataSpec as DataSpec
     from genzoo.spec import DatasetSpec as DatasetSpec
+    from genzoo.spec import DataSpec as DataSpec
     from genzoo.spec import GeneratorSpec as GeneratorSpec
-    from genzoo.plan import list_models as list_models
     from genzoo.training import resume as resume
     from genzoo.training import train as train
 
@@ -60,7 +60,7 @@ _HOME = {
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
-__all__ = ["__version__", *_MODULE_OF]  # noqa: PLE0604
+__all__ = ["__version__", *_MODULE_OF]
 
 
 def __getattr__(name: str) -> Any:

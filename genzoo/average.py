@@ -24,7 +24,7 @@ class EMA:
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay, self.updates = decay, 0
-        self._parameters = [p for p in module.parameters() if p.requires_grad]
+        self._parameters: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
         self._average = [p.detach().clone() for p in self._parameters]
 
     @torch.no_grad()

@@ -108,7 +108,9 @@ def _take_apart(value: Any, path: str, tensors: dict[str, Tensor], seen: set[int
     if isinstance(value, Tensor):
         tensor = value.detach().cpu().contiguous()
         storage = tensor.untyped_storage().data_ptr()
-        tensors[path] = tensor.clone() if storage in seen or tensor.untyped_storage().nbytes() != tensor.nbytes else tensor
+        tensors[path] = (
+            tensor.clone() if storage in seen or tensor.untyped_storage().nbytes() != tensor.nbytes else tensor
+        )
         seen.add(storage)
         return {MARK: "tensor", "key": path}
     if isinstance(value, dict):
@@ -122,7 +124,9 @@ def _take_apart(value: Any, path: str, tensors: dict[str, Tensor], seen: set[int
         return {MARK: "float", "value": str(value)}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise GenzooError(f"a checkpoint cannot hold {path}, which is a {type(value).__name__}: give tensors, numbers, texts")
+    raise GenzooError(
+        f"a checkpoint cannot hold {path}, which is a {type(value).__name__}: give tensors, numbers, texts"
+    )
 
 
 def _put_together(tree: Any, tensors: dict[str, Tensor]) -> Any:

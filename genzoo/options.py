@@ -16,7 +16,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from genzoo.errors import UsageError, unknown
 
@@ -106,7 +106,7 @@ class Option:
             raise UsageError(f"{owner}: {self.flag} is {given!r}; allowed is {self.allowed}") from None
 
     def _scalar(self, value: Any) -> Scalar:
-        result: Any = value
+        result = value
         if self.type is bool:
             result = {"true": True, "false": False, True: True, False: False}.get(value)
         elif self.type is int:
@@ -116,8 +116,8 @@ class Option:
         if type(result) is not self.type or (self.choices and result not in self.choices):
             raise ValueError
         if self.type in (int, float):
-            self._check_bounds(float(result))
-        return typing.cast(Scalar, result)
+            self._check_bounds(cast(float, result))
+        return cast(Scalar, result)
 
     def _check_bounds(self, number: float) -> None:
         inside = (
@@ -169,7 +169,7 @@ def normalise(name: str) -> str:
 
 def build(config: type[T], values: Mapping[str, Any], owner: str) -> T:
     """A `config` of checked `values`; `owner` (a model's name) begins every error. Raises `UsageError`."""
-    options = options_of(config)
+    options = options_of(cast(type, config))
     checked = {}
     for name, value in values.items():
         if name not in options:

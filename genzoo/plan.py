@@ -67,7 +67,7 @@ def _sort(spec: GeneratorSpec, values: dict[str, Any]) -> tuple[Any, TrainOption
     for name in values:
         if name not in own and name not in every:
             raise unknown(f"option of {spec.name}", name, [*own, *every])
-    config = build(spec.config, {k: v for k, v in values.items() if k in own}, spec.name)
+    config: Any = build(spec.config, {k: v for k, v in values.items() if k in own}, spec.name)
     training = build(TrainOptions, {k: v for k, v in values.items() if k in every}, spec.name)
     if training.steps is None and training.epochs is None:
         raise UsageError(f"{spec.name} has no default length; give --steps or --epochs")

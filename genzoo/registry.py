@@ -73,7 +73,11 @@ class Shelf(Generic[Spec]):
         for _, spec in self._entries:
             counts[spec.name] = counts.get(spec.name, 0) + 1
         for plugin, spec in sorted(self._entries, key=lambda entry: (entry[1].name, entry[0].distribution)):
-            yield (spec.name if counts[spec.name] == 1 else f"{plugin.distribution}/{spec.name}"), plugin, spec
+            yield (
+                (spec.name if counts[spec.name] == 1 else f"{plugin.distribution}/{spec.name}"),
+                plugin,
+                spec,
+            )
 
 
 def _same_name(kind: str, name: str, other: str, own: str) -> str:
@@ -117,7 +121,9 @@ class Registry:
             module = entry.load()
             wanted = getattr(module, "GENZOO_API", 1)
             if wanted > hookspecs.API_VERSION:
-                raise UsageError(f"it asks for plugin API {wanted}; this genzoo has {hookspecs.API_VERSION}: upgrade genzoo")
+                raise UsageError(
+                    f"it asks for plugin API {wanted}; this genzoo has {hookspecs.API_VERSION}: upgrade genzoo"
+                )
             _check_marks(module)
             self.manager.register(module, name)
             self.manager.check_pending()

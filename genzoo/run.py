@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from accelerate import Accelerator
@@ -73,7 +73,8 @@ class Run:
         self.name, self.device = folder.name, next(model.parameters(), torch.empty(0)).device
         assert options.steps is not None
         self.steps_total = options.steps
-        self.step, self._resumed = resumed or (0, None)
+        self.step: int = resumed[0] if resumed else 0
+        self._resumed = resumed[1] if resumed else None
         self._began, self._saved_step, self.seconds = False, self.step if resumed else -1, 0.0
         self._model, self._sample_options, self._watch = model, sample_options, watch
         self._accelerator = accelerator
@@ -145,7 +146,9 @@ class Run:
             if self._resumed is None:
                 continue
             if name not in self._resumed["tracked"]:
-                raise GenzooError(f"the checkpoint of run {self.name!r} does not hold {name!r}: it is of another version")
+                raise GenzooError(
+                    f"the checkpoint of run {self.name!r} does not hold {name!r}: it is of another version"
+                )
             saved = self._resumed["tracked"][name]
             if isinstance(value, Tensor):
                 value.data.copy_(saved)
@@ -154,7 +157,7 @@ class Run:
 
     def compile(self, function: F) -> F:
         """`function`, compiled where the device gains from it (CUDA); as it is elsewhere."""
-        return torch.compile(function) if self.device.type == "cuda" else function
+        return cast(F, torch.compile(function)) if self.device.type == "cuda" else function
 
     def training_images(self, count: int) -> Iterator[Tensor]:
         """The first `count` training images, or all there are, in parts: (B, C, H, W) in [0, 1] on the device."""
@@ -250,7 +253,9 @@ class Run:
         if self._resumed is not None:
             saved = self._resumed["optimizers"]
             if len(saved) <= len(self._optimizers):
-                raise GenzooError(f"the checkpoint of run {self.name!r} has {len(saved)} optimisers; the model has more")
+                raise GenzooError(
+                    f"the checkpoint of run {self.name!r} has {len(saved)} optimisers; the model has more"
+                )
             item.load_state_dict(saved[len(self._optimizers)])
         self._optimizers.append(item)
         return item if self._accelerator.scaler is None else self._accelerator.prepare_optimizer(item)
@@ -332,7 +337,12 @@ class Run:
         rate = steps * self.options.batch_size / seconds if steps and seconds > 0 else 0.0
         if steps:
             self._line = (self.step, self.seconds)
-        line = {"step": self.step, "seconds": round(self.seconds, 3), "samples_per_second": round(rate, 1), **values}
+        line = {
+            "step": self.step,
+            "seconds": round(self.seconds, 3),
+            "samples_per_second": round(rate, 1),
+            **values,
+        }
         if self.is_main:
             with open(self.folder.metrics_file, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
@@ -390,5 +400,3 @@ def stop_signals(run: Run) -> Iterator[None]:
 def from_main(accelerator: Accelerator, value: Any) -> Any:
     """The main process's `value`, in every process."""
     return broadcast_object_list([value])[0] if accelerator.num_processes > 1 else value
-
-

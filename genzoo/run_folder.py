@@ -1,12 +1,12 @@
 """The folder of a run: the only file that knows the names on disk. Imports nothing heavy.
 
-    runs/vae-mnist-5k-20261121-221000/
-      run.json          what was trained and how: model, options, data, seed, device, versions, status
-      metrics.jsonl     one object a logged step
-      checkpoints/      step-00002000/: all that is needed to go on
-      model/            what sampling needs, and nothing else
-      samples/          grids drawn while training, and what was sampled later
-      run.lock          held by the process that trains the run
+runs/vae-mnist-5k-20261121-221000/
+  run.json          what was trained and how: model, options, data, seed, device, versions, status
+  metrics.jsonl     one object a logged step
+  checkpoints/      step-00002000/: all that is needed to go on
+  model/            what sampling needs, and nothing else
+  samples/          grids drawn while training, and what was sampled later
+  run.lock          held by the process that trains the run
 """
 
 from __future__ import annotations
@@ -138,7 +138,9 @@ class RunFolder:
             lock.acquire()
         except Timeout:
             pid = self.record.get("process")
-            raise GenzooError(f"run {self.name!r} is being trained by another process (id {pid}); wait or stop it") from None
+            raise GenzooError(
+                f"run {self.name!r} is being trained by another process (id {pid}); wait or stop it"
+            ) from None
         try:
             yield
         finally:
@@ -154,7 +156,8 @@ def create(path: Path, record: dict[str, Any]) -> RunFolder:
         path.mkdir(parents=True)
     except FileExistsError:
         raise UsageError(
-            f"run {path.name!r} exists in {path.parent}; go on with `genzoo resume {path.name}` or choose another --name"
+            f"run {path.name!r} exists in {path.parent};"
+            f" `genzoo resume {path.name}` goes on with it, or choose another --name"
         ) from None
     except OSError as error:
         raise _unwritable(path.parent, error) from None
@@ -216,9 +219,13 @@ def find_run(run: str | Path | RunFolder, runs_dir: str | None = None, *, to_res
         if (candidate.status == "finished") != to_resume:
             return candidate
     if own and to_resume:
-        raise UsageError(f"every run of {text!r} in {folder} is finished; name one and give --steps to train it further")
+        raise UsageError(
+            f"every run of {text!r} in {folder} is finished; name one and give --steps to train it further"
+        )
     if own:
-        raise UsageError(f"no run of {text!r} in {folder} is finished; name one, or go on with `genzoo resume {own[0].name}`")
+        raise UsageError(
+            f"no run of {text!r} in {folder} is finished; name one, or go on with `genzoo resume {own[0].name}`"
+        )
     if Path(text).is_dir():
         raise UsageError(f"{text} is a folder, but not a run: it has no run.json")
     if not every:

@@ -34,7 +34,7 @@ def to_bytes(images: Tensor) -> Tensor:
 
 
 def grid(images: Tensor, columns: int | None = None) -> Tensor:
-    """One picture (C, H', W') uint8 of many (N, C, H, W) in [0, 1], as square as it can be unless `columns` is given."""
+    """One picture (C, H', W') uint8 of many (N, C, H, W) in [0, 1], square unless `columns` is given."""
     pictures = to_bytes(images)
     count, channels, height, width = pictures.shape
     columns = min(columns or int(np.ceil(np.sqrt(max(count, 1)))), max(count, 1))
@@ -48,13 +48,20 @@ def grid(images: Tensor, columns: int | None = None) -> Tensor:
 
 
 def write_grid(
-    images: Tensor, path: Path, own: dict[str, Any], *, columns: int | None = None, visible_label: bool = False
+    images: Tensor,
+    path: Path,
+    own: dict[str, Any],
+    *,
+    columns: int | None = None,
+    visible_label: bool = False,
 ) -> Path:
     """Write images (N, C, H, W) in [0, 1] as one picture; the suffix of `path` says png or jpeg."""
     return _write_picture(grid(images, columns), path, own, visible_label)
 
 
-def write_separate(images: Tensor, folder: Path, own: dict[str, Any], kind: str, *, visible_label: bool = False) -> Path:
+def write_separate(
+    images: Tensor, folder: Path, own: dict[str, Any], kind: str, *, visible_label: bool = False
+) -> Path:
     """Write each image as `00000.png` and so on in `folder`."""
     for number, picture in enumerate(to_bytes(images)):
         path = folder / f"{number:05d}.{kind}"

@@ -68,7 +68,7 @@ def load(run: str | Path | RunFolder, *, device: str = "auto", runs_dir: str | N
     folder = find_run(run, runs_dir)
     spec, plugin = spec_of(folder)
     facts, weights = checkpoint.load_model(folder)
-    config = build(spec.config, facts["options"], f"{spec.name} ({plugin.distribution} {plugin.version})")
+    config: Any = build(spec.config, facts["options"], f"{spec.name} ({plugin.distribution} {plugin.version})")
     model = build_model(spec, config, DataSpec.from_json(facts["data_spec"]), choose_device(device))
     try:
         model.load_state_dict(weights)
@@ -84,7 +84,9 @@ def spec_of(folder: RunFolder) -> tuple[GeneratorSpec, Plugin]:
     for _, plugin, spec in shelf:
         if spec.name == folder.model and plugin.distribution == distribution:
             return spec, plugin
-    raise UsageError(f"run {folder.name!r} needs the plugin {distribution} with model {folder.model!r}; it is not installed")
+    raise UsageError(
+        f"run {folder.name!r} needs the plugin {distribution} with model {folder.model!r}; it is not installed"
+    )
 
 
 def draw(model: Generator, count: int, *, seed: int, options: Any, batch_size: int = BATCH) -> Tensor:
@@ -135,12 +137,17 @@ def sample(
         if value < least:
             raise UsageError(f"{name} is {value}; allowed is {least} or more")
     model = run if isinstance(run, Generator) else load(run, device=device, runs_dir=runs_dir)
-    own = build(model.spec.sample_options, options, f"sampling {model.spec.name}")
+    own: Any = build(model.spec.sample_options, options, f"sampling {model.spec.name}")
     return draw(model, n, seed=seed, options=own, batch_size=batch_size)
 
 
 def reconstruct(
-    run: str | Path | RunFolder, n: int = 32, *, seed: int = 0, device: str = "auto", runs_dir: str | None = None
+    run: str | Path | RunFolder,
+    n: int = 32,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    runs_dir: str | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Held-out images of a run's data, and what its model makes of them.
 
@@ -186,7 +193,7 @@ def interpolate(
         latents = model.encode(ends[: 2 * pairs])
         ways = [slerp(latents[:pairs], latents[pairs:], t) for t in torch.linspace(0, 1, num_steps).tolist()]
         images = model.decode(torch.stack(ways, dim=1).flatten(0, 1)).float().clamp(0, 1).cpu()
-    return images.unflatten(0, (pairs, num_steps))
+    return images.view(pairs, num_steps, *images.shape[1:])
 
 
 def slerp(start: Tensor, end: Tensor, t: float) -> Tensor:

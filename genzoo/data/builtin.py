@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genzoo.data import data_folder, locate
+from genzoo.data import DATASETS, data_folder, locate
 from genzoo.data.files import Progress, load_folder, load_npz
 from genzoo.data.images import ImageData
 from genzoo.errors import GenzooError, one_line
@@ -22,13 +22,6 @@ from genzoo.registry import Registry
 from genzoo.spec import DataSpec, TrainOptions, load_target
 
 DIGITS = tuple("0123456789")
-IDX = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
-FILES = {
-    "MNIST": [f"MNIST/raw/{name}" for name in IDX],
-    "FashionMNIST": [f"FashionMNIST/raw/{name}" for name in IDX],
-    "KMNIST": [f"KMNIST/raw/{name}" for name in IDX],
-    "CIFAR10": ["cifar-10-python.tar.gz"],
-}
 
 
 def load(options: TrainOptions, registry: Registry, progress: Progress) -> tuple[ImageData, DataSpec]:
@@ -98,7 +91,7 @@ def _torchvision(name: str, class_name: str, data_dir: Path, classes: tuple[str,
         try:
             train, test = (kind(data_dir, train=part, download=False) for part in (True, False))
         except RuntimeError:  # torchvision's word for "not there"
-            train, test = _download(name, kind, class_name, data_dir)
+            train, test = _download(name, kind, data_dir)
         except Exception as error:
             raise GenzooError(
                 f"the files of {name!r} in {data_dir} are damaged ({one_line(error)}); remove them to load them again"
@@ -110,14 +103,14 @@ def _torchvision(name: str, class_name: str, data_dir: Path, classes: tuple[str,
     )  # fmt: skip
 
 
-def _download(name: str, kind: Any, class_name: str, data_dir: Path) -> tuple[Any, Any]:
+def _download(name: str, kind: Any, data_dir: Path) -> tuple[Any, Any]:
     try:
         return kind(data_dir, train=True, download=True), kind(data_dir, train=False, download=True)
     except Exception as error:
-        files = ", ".join(FILES[class_name])
+        files = ", ".join(next(spec.files for spec in DATASETS if spec.name == name))
         raise GenzooError(
             f"data {name!r} are not in {data_dir} and cannot be downloaded ({one_line(error)}); put {files} there"
-            " (a .gz beside will do), point --data-dir at a folder that has them, or use --data mnist-5k, which needs none"
+            " (a .gz beside will do), point --data-dir at a folder that has them, or use --data mnist-5k"
         ) from None
 
 

@@ -74,10 +74,13 @@ def load_folder(folder: Path, options: TrainOptions, progress: Progress) -> Imag
     keep = options.data_loading == "memory" or (
         options.data_loading == "auto" and size < psutil.virtual_memory().available // 2
     )
-    digest, pictures = hashlib.sha256(repr(shape).encode()), {}
+    digest = hashlib.sha256(repr(shape).encode())
+    pictures: dict[Path, Any] = {}
     for start in range(0, len(good), 4096):  # in parts, so that what is not kept is let go
         part = good[start : start + 4096]
-        read, worse = _read_all(part, lambda path: read_image(path, shape), "reading images", progress, start, len(good))
+        read, worse = _read_all(
+            part, lambda path: read_image(path, shape), "reading images", progress, start, len(good)
+        )
         bad.update(worse)
         for path in part:
             if path in read:
@@ -101,7 +104,12 @@ def load_folder(folder: Path, options: TrainOptions, progress: Progress) -> Imag
 
 
 def _read_all(
-    paths: list[Path], read: Callable[[Path], Any], what: str, progress: Progress, done: int = 0, total: int = 0
+    paths: list[Path],
+    read: Callable[[Path], Any],
+    what: str,
+    progress: Progress,
+    done: int = 0,
+    total: int = 0,
 ) -> tuple[dict[Path, Any], dict[Path, str]]:
     """What `read` gives for each path, and why it failed for the others."""
     good: dict[Path, Any] = {}
@@ -132,7 +140,7 @@ def _header(path: Path) -> tuple[tuple[int, int], str]:
         if file.width * file.height > MOST_PIXELS:
             raise Image.DecompressionBombError
         turned = file.getexif().get(0x0112, 1) >= 5  # the EXIF orientation swaps the sides
-        return (file.size[::-1] if turned else file.size), file.mode  # type: ignore[return-value]
+        return (file.size[::-1] if turned else file.size), file.mode
 
 
 def _refuse(bad: dict[Path, str], count: int, folder: Path, skip: bool) -> None:
@@ -150,7 +158,9 @@ def _named(bad: dict[Path, str], folder: Path) -> str:
     return ", ".join(first) + (f" and {len(bad) - 10} more" if len(bad) > 10 else "")
 
 
-def _shape(headers: dict[Path, tuple[tuple[int, int], str]], folder: Path, options: TrainOptions) -> tuple[int, int, int]:
+def _shape(
+    headers: dict[Path, tuple[tuple[int, int], str]], folder: Path, options: TrainOptions
+) -> tuple[int, int, int]:
     sizes, modes = {size for size, _ in headers.values()}, {mode for _, mode in headers.values()}
     channels = options.channels or (1 if modes <= set(GREY) else 3)
     if options.image_size:
@@ -214,13 +224,23 @@ def load_npz(path: Path, options: TrainOptions) -> ImageData:
         raise GenzooError(f"{path} has {len(images)} images and {len(values)} labels")
     if "test_images" in arrays:
         test = _pixels(arrays["test_images"], path)
-        return ImageData(train_images=images, test_images=test, train_labels=labels[0], test_labels=labels[1], classes=classes)
+        return ImageData(
+            train_images=images,
+            test_images=test,
+            train_labels=labels[0],
+            test_labels=labels[1],
+            classes=classes,
+        )
     if len(images) < 2:
         raise GenzooError(f"{path} holds {len(images)} image; training and test need one each at least")
-    held = torch.arange(len(images)) % 10 == min(9, len(images) - 1)
-    own = (None, None) if labels[0] is None else (labels[0][~held], labels[0][held])
+    mask = torch.arange(len(images)) % 10 == min(9, len(images) - 1)
+    own = (None, None) if labels[0] is None else (labels[0][~mask], labels[0][mask])
     return ImageData(
-        train_images=images[~held], test_images=images[held], train_labels=own[0], test_labels=own[1], classes=classes
+        train_images=images[~mask],
+        test_images=images[mask],
+        train_labels=own[0],
+        test_labels=own[1],
+        classes=classes,
     )
 
 
@@ -230,7 +250,9 @@ def _pixels(array: np.ndarray[Any, Any], path: Path) -> Tensor:
     elif array.ndim == 4 and array.shape[-1] in (1, 3) and array.shape[1] not in (1, 3):
         array = array.transpose(0, 3, 1, 2)
     if array.ndim != 4 or array.shape[1] not in (1, 3):
-        raise GenzooError(f"{path}: images have shape {array.shape}; allowed is (N, H, W), (N, H, W, C) or (N, C, H, W)")
+        raise GenzooError(
+            f"{path}: images have shape {array.shape}; allowed is (N, H, W), (N, H, W, C) or (N, C, H, W)"
+        )
     if array.dtype.kind == "f":
         if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
             raise GenzooError(f"{path}: images are floats outside [0, 1]")
@@ -252,5 +274,3 @@ def _labels(
 
 def tick(_what: str, _done: int, _total: int) -> None:
     """A `Progress` that shows nothing."""
-
-

@@ -78,9 +78,9 @@ class ImageData:
         for _, images, labels in self._parts():
             assert isinstance(images, Tensor), "data read from files bring their fingerprint"
             digest.update(repr(tuple(images.shape)).encode())
-            digest.update(memoryview(images.contiguous().numpy()))
+            digest.update(images.contiguous().numpy().tobytes())
             if labels is not None:
-                digest.update(memoryview(labels.to(torch.int64).contiguous().numpy()))
+                digest.update(labels.to(torch.int64).numpy().tobytes())
         return digest.hexdigest()
 
 
@@ -156,7 +156,7 @@ def batches(
         return
     loader = DataLoader(
         _Streamed(images, labels),
-        batch_sampler=(order(step).tolist() for step in steps),  # type: ignore[arg-type]
+        batch_sampler=(order(step).tolist() for step in steps),
         collate_fn=_as_it_is,
         num_workers=min(4, os.cpu_count() or 1),
         pin_memory=device.type == "cuda",
@@ -170,11 +170,15 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def in_order(images: Tensor | Images, labels: Tensor | None, count: int, size: int, device: torch.device) -> Iterator[Batch]:
+def in_order(
+    images: Tensor | Images, labels: Tensor | None, count: int, size: int, device: torch.device
+) -> Iterator[Batch]:
     """The first `count` examples in batches of `size`, in their own order."""
     for start in range(0, count, size):
         stop = min(start + size, count)
-        part = images[start:stop] if isinstance(images, Tensor) else torch.stack([images[i] for i in range(start, stop)])
+        part = (
+            images[start:stop] if isinstance(images, Tensor) else torch.stack([images[i] for i in range(start, stop)])
+        )
         own = None if labels is None else labels[start:stop].to(device)
         yield Batch(to_unit(part.to(device)), own)
 

@@ -15,10 +15,15 @@ class VAEOptions:
     architecture: str = option("mlp", help="Fully connected or convolutional networks.", choices=("mlp", "conv"))
     latent_dim: int = option(16, help="Size of the latent vector z.", minimum=1, maximum=4096)
     hidden_sizes: tuple[int, ...] = option(
-        (512,), help="Widths of the encoder's dense layers; the decoder mirrors them.", minimum=1, maximum=65536
+        (512,),
+        help="Widths of the encoder's dense layers; the decoder mirrors them.",
+        minimum=1,
+        maximum=65536,
     )
     conv_channels: tuple[int, ...] = option(
-        (32, 64), help="Channels of the encoder's stride-2 convolutions (conv); the decoder mirrors them.", minimum=1
+        (32, 64),
+        help="Channels of the encoder's stride-2 convolutions (conv); the decoder mirrors them.",
+        minimum=1,
     )
     likelihood: str = option(
         "bernoulli",
@@ -37,10 +42,15 @@ class VAEOptions:
     prior_components: int = option(20, help="Components of the mixture.", minimum=1, maximum=1000)
     learning_rate: float = option(1e-3, help="Adam's step size at the start.", above=0, maximum=1)
     learning_rate_schedule: str = option(
-        "cosine", help="Keep the step size, or let it fall to zero along a cosine.", choices=("constant", "cosine")
+        "cosine",
+        help="Keep the step size, or let it fall to zero along a cosine.",
+        choices=("constant", "cosine"),
     )
     ema_decay: float = option(
-        0.0, help="Sample with an exponential moving average of the weights; 0: with the weights.", minimum=0, below=1
+        0.0,
+        help="Sample with an exponential moving average of the weights; 0: with the weights.",
+        minimum=0,
+        below=1,
     )
 
 
@@ -77,12 +87,12 @@ def genzoo_generators() -> list[GeneratorSpec]:
                     "likelihood": "bernoulli",
                     "hidden_sizes": (400,),
                     "latent_dim": 40,
-                    "learning_rate": 2e-3,
-                    "kl_warmup_steps": 15000,
-                    "ema_decay": 0.999,
+                    "learning_rate": 3e-3,
+                    "kl_warmup_steps": 10000,
+                    "ema_decay": 0.9995,
                     "prior": "gaussian",
-                    "batch_size": 128,
-                    "steps": 150000,
+                    "batch_size": 200,
+                    "steps": 100000,
                     "save_every": 10000,
                     "sample_every": 10000,
                     "eval_every": 10000,

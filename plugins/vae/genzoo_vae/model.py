@@ -9,14 +9,15 @@ guesses which z an image came from, q(z|x) = N(mu(x), diag(sigma(x)^2)). Both le
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import ClassVar, Literal
 
-import genzoo
 import torch
 import torch.nn.functional as F
-from genzoo import Batch, DataSpec, Generator, RandomStreams, Run
 from torch import Tensor, nn
 
+import genzoo
+from genzoo import Batch, DataSpec, Generator, RandomStreams, Run
 from genzoo_vae import VAEOptions, VAESampleOptions
 
 CHUNK = 2**24  # numbers that importance sampling decodes at a time
@@ -30,7 +31,7 @@ def gaussian_kl(mu: Tensor, log_var: Tensor) -> Tensor:
 def dense(sizes: list[int]) -> nn.Sequential:
     """Linear layers with ReLU between them."""
     layers: list[nn.Module] = []
-    for before, after in zip(sizes[:-1], sizes[1:], strict=True):
+    for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -48,7 +49,7 @@ def conv_networks(config: VAEOptions, shape: tuple[int, ...]) -> tuple[nn.Module
     channels, height, width = shape
     widths, sizes = [channels, *config.conv_channels], [(height, width)]
     down: list[nn.Module] = []
-    for before, after in zip(widths[:-1], widths[1:], strict=True):
+    for before, after in pairwise(widths):
         down += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.BatchNorm2d(after), nn.ReLU()]
         sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
     small = (widths[-1], *sizes[-1])  # the shape between convolutions and dense layers
@@ -56,7 +57,7 @@ def conv_networks(config: VAEOptions, shape: tuple[int, ...]) -> tuple[nn.Module
     encoder = nn.Sequential(*down, nn.Flatten(), *dense([math.prod(small), *hidden, 2 * config.latent_dim]))
     up: list[nn.Module] = []
     for i in range(len(widths) - 1, 0, -1):
-        odd = tuple(1 - side % 2 for side in sizes[i - 1])  # 2n - 1 or 2n
+        odd = (1 - sizes[i - 1][0] % 2, 1 - sizes[i - 1][1] % 2)  # 2n - 1 or 2n
         up += [nn.ReLU(), nn.ConvTranspose2d(widths[i], widths[i - 1], 3, 2, 1, output_padding=odd)]
         up += [nn.BatchNorm2d(widths[i - 1])] if i > 1 else []
     decoder = nn.Sequential(*dense([config.latent_dim, *hidden[::-1], math.prod(small)]), nn.Unflatten(1, small), *up)
@@ -68,6 +69,9 @@ class VAE(Generator):
 
     likelihood_kind: ClassVar[Literal["exact", "lower bound"]] = "lower bound"
     config: VAEOptions
+    mixture_weights: Tensor
+    mixture_means: Tensor
+    mixture_cholesky: Tensor
 
     def __init__(self, config: VAEOptions, data: DataSpec) -> None:
         super().__init__(config, data)
@@ -104,7 +108,7 @@ class VAE(Generator):
         return (0.5 * error.square() + log_scale + 0.5 * math.log(2 * math.pi)).flatten(1).sum(1)
 
     def binarized(self, images: Tensor) -> Tensor:
-        """Pixels in [0, 1] as draws of 0 or 1 with that probability, for the Bernoulli likelihood; others as they are."""
+        """For the Bernoulli likelihood, pixels as draws of 0 or 1 with their value as probability."""
         return (torch.rand_like(images) < images).to(images.dtype) if self.config.likelihood == "bernoulli" else images
 
     # Training
@@ -205,7 +209,7 @@ class VAE(Generator):
             noise = torch.randn(k, *mu.shape, device=mu.device)
             z = mu + (0.5 * log_var).exp() * noise  # (k, B, D)
             repeated = images.expand(k, *images.shape).flatten(0, 1)
-            log_px = -self.reconstruction_loss(repeated, self.decoder(z.flatten(0, 1))).unflatten(0, (k, -1))
+            log_px = -self.reconstruction_loss(repeated, self.decoder(z.flatten(0, 1))).view(k, -1)
             log_pz_over_q = 0.5 * (noise.square() + log_var - z.square()).sum(2)
             total = torch.logaddexp(total, (log_px + log_pz_over_q).logsumexp(0))
         return total - math.log(num_samples)

@@ -1,0 +1,491 @@
+"""The `genzoo` command: parse, call, print. Nothing else. What is heavy is imported when it is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from genzoo import __version__
+from genzoo.arguments import ModelCommand, SampleCommand, complete_run, table
+from genzoo.data import data_folder
+from genzoo.errors import GenzooError, GenzooWarning, UsageError, unknown
+from genzoo.options import options_of, read_pairs, rows
+from genzoo.plan import plan
+from genzoo.registry import registry
+from genzoo.run_folder import RunFolder, find_run, runs
+from genzoo.spec import GeneratorSpec, TrainOptions, load_target
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DEVICES = "auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps."
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+runs_dir_option = click.option(
+    "--runs-dir", metavar="FOLDER", help="Folder of runs. Default: GENZOO_RUNS_DIR, or runs."
+)
+run_argument = click.argument("run", shell_complete=complete_run)
+
+
+def main() -> None:
+    """Run the command line: one line for an error, exit status 2 for a wrong request, 1 for a failure."""
+    warnings.showwarning = _show_warning(warnings.showwarning)
+    try:
+        status = cli.main(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except GenzooError as error:
+        _fail(str(error), error.exit_status)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("stopped", 130)
+    except BrokenPipeError:  # `genzoo runs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _fail(message: str, status: int) -> None:
+    if os.environ.get("RANK", "0") == "0":
+        print(f"genzoo: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _show_warning(usual: Any) -> Any:
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if issubclass(category, GenzooWarning):
+            print(f"genzoo: warning: {message}", file=sys.stderr)
+        else:
+            usual(message, category, *rest, **more)
+
+    return show
+
+
+class Zoo(click.Group):
+    """The built-in commands, and those that plugins add."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.commands, *(name for name in registry().commands.names() if name not in self.commands)]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in self.commands:
+            return self.commands[name]
+        if name not in registry().commands.names():
+            return None
+        spec = registry().commands.get(name)[1]
+        return click.Command(name, short_help=spec.summary)  # for the list; `resolve_command` loads the real one
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name in self.commands or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        if name not in registry().commands.names():
+            raise unknown("command", name, self.list_commands(ctx))
+        plugin, spec = registry().commands.get(name)
+        command = load_target(spec.target, f"command {name!r} of {plugin.distribution}")
+        return name, command, args[1:]
+
+
+class Models(click.Group):
+    """One command a model, made from its spec when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return registry().generators.names()
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if ctx.resilient_parsing and name not in registry().generators.names():
+            return None
+        return ModelCommand(registry().generators.get(name)[1], train_model)
+
+
+@click.group(cls=Zoo, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="genzoo", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Every family of generative model behind one interface and one command.
+
+    \b
+    genzoo list                 what can be trained
+    genzoo train vae            train on handwritten digits, offline
+    genzoo sample vae           draw from the newest run
+    """
+
+
+@cli.command("list")
+@as_json_option
+def list_command(as_json: bool) -> None:
+    """List the models."""
+    found = list(registry().generators)
+    if as_json:
+        _print_json([_model(name, plugin, spec) for name, plugin, spec in found])
+        return
+    heading = ("MODEL", "MODALITY", "PLUGIN", "SUMMARY")
+    click.echo(table([heading, *((n, s.modality, f"{p.distribution} {p.version}", s.summary) for n, p, s in found)]))
+    failed = [plugin.name for plugin in registry().plugins if plugin.status == "failed"]
+    if failed:
+        click.echo(f"genzoo: {len(failed)} plugin(s) failed: {', '.join(failed)}; see `genzoo plugins`", err=True)
+
+
+def _model(name: str, plugin: Any, spec: GeneratorSpec) -> dict[str, Any]:
+    return {
+        "name": name, "summary": spec.summary, "modality": spec.modality, "paper": spec.paper, "tags": list(spec.tags),
+        "plugin": plugin.distribution, "version": plugin.version, "presets": list(spec.presets),
+    }  # fmt: skip
+
+
+@cli.command()
+@click.argument("name")
+@as_json_option
+def info(name: str, as_json: bool) -> None:
+    """Show a model: its paper, options and presets."""
+    plugin, spec = registry().generators.get(name)
+    if as_json:
+        options = [
+            {"flag": flag, "default": default, "allowed": allowed, "help": text}
+            for flag, default, allowed, text in rows(spec.config)
+        ]
+        presets = {preset: dict(values) for preset, values in spec.presets.items()}
+        _print_json(
+            _model(name, plugin, spec) | {"presets": presets, "defaults": dict(spec.defaults), "options": options}
+        )
+        return
+    click.echo(f"{name}: {spec.summary}\n")
+    click.echo(f"plugin    {plugin.distribution} {plugin.version}")
+    click.echo(f"modality  {spec.modality}")
+    click.echo(f"paper     {spec.paper}\n")
+    click.echo(table([("OPTION", "DEFAULT", "ALLOWED"), *(row[:3] for row in rows(spec.config))]) + "\n")
+    every = {**options_of(TrainOptions), **options_of(spec.config)}
+    for title, values in [
+        ("defaults", spec.defaults),
+        *((f"preset {n}", v) for n, v in spec.presets.items()),
+    ]:
+        click.echo(f"{title}: " + ", ".join(f"{every[key].flag} {every[key].shown(v)}" for key, v in values.items()))
+    click.echo(f"\nwhat each option does: genzoo train {name} --help")
+
+
+@cli.group(cls=Models, no_args_is_help=True)
+def train() -> None:
+    """Train a model."""
+
+
+def train_model(
+    preset: str | None, config_file: str | None, settings: tuple[str, ...], as_json: bool, **given: Any
+) -> None:
+    """What `genzoo train MODEL` does."""
+    name = click.get_current_context().info_name or ""
+    chosen = {key: value for key, value in given.items() if value is not None}
+    what = plan(name, chosen, settings=read_pairs(settings), config_file=config_file, preset=preset)
+    from genzoo.training import carry_out
+
+    with _Watched() as watched:
+        run = carry_out(what, watched.watchers, watched.data)
+    _report_training(run, as_json)
+
+
+@cli.command()
+@run_argument
+@click.option("--steps", type=click.IntRange(min=1), help="A new total, to train further than was planned.")
+@click.option("--device", metavar="TEXT", help=DEVICES)
+@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads.")
+@runs_dir_option
+@as_json_option
+def resume(
+    run: str, steps: int | None, device: str | None, threads: int | None, runs_dir: str | None, as_json: bool
+) -> None:
+    """Go on with a run that was stopped, from its newest checkpoint.
+
+    RUN is a run's folder or name, or a model's name for its newest run that is not finished.
+    """
+    folder = find_run(run, runs_dir, to_resume=True)
+    from genzoo.training import resume as go_on
+
+    with _Watched() as watched:
+        go_on(
+            folder,
+            steps=steps,
+            device=device,
+            threads=threads,
+            watchers=watched.watchers,
+            progress=watched.data,
+        )
+    _report_training(RunFolder(folder.path), as_json)
+
+
+@cli.command(cls=SampleCommand)
+@run_argument
+@click.option("-n", "count", type=click.IntRange(1, 1_000_000), default=64, show_default=True, help="How many.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    show_default=True,
+    help="Sample i is a function of (seed, i).",
+)
+@click.option("--out", metavar="PATH", help="File, or folder with --separate. Default: a new one in the run's samples.")
+@click.option("--format", "kind", type=click.Choice(["png", "jpeg", "npz"]), help="Default: as --out says, or png.")
+@click.option("--separate", is_flag=True, help="One file an image instead of a grid.")
+@click.option("--overwrite", is_flag=True, help="Let --out take the place of what is there.")
+@click.option("--visible-label", is_flag=True, help="Write AI-generated below the picture.")
+@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images drawn at a time.")
+@click.option("--device", default="auto", metavar="TEXT", help=DEVICES)
+@runs_dir_option
+@as_json_option
+def sample(
+    run: str, count: int, seed: int, out: str | None, kind: str | None, separate: bool, overwrite: bool,
+    visible_label: bool, batch_size: int, device: str, runs_dir: str | None, as_json: bool, **options: Any,
+) -> None:  # fmt: skip
+    """Draw samples from a trained model and write them, marked as generated.
+
+    RUN is a run's folder or name, or a model's name for its newest finished run. The model's own sampling options
+    are listed by `genzoo sample RUN --help`.
+    """
+    folder = find_run(run, runs_dir)
+    path, kind = _target(folder, out, kind, separate, overwrite, "sample")
+    from genzoo import samples, sampling
+
+    given = {key: value for key, value in options.items() if value is not None}
+    images = sampling.sample(folder, count, seed=seed, batch_size=batch_size, device=device, **given)
+    marks = samples.marks(folder, seed=seed, **given)
+    if kind == "npz":
+        samples.write_arrays(images, path, marks)
+    elif separate:
+        samples.write_separate(images, path, marks, kind, visible_label=visible_label)
+    else:
+        samples.write_grid(images, path, marks, visible_label=visible_label)
+    _report_picture(folder, path, as_json, count=count, seed=seed)
+
+
+@cli.command()
+@run_argument
+@click.option("-n", "count", type=click.IntRange(1, 10_000), default=32, show_default=True, help="How many.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Which held-out images.")
+@click.option("--out", metavar="FILE", help="Default: a new file in the run's samples.")
+@click.option("--overwrite", is_flag=True, help="Let --out take the place of what is there.")
+@click.option("--device", default="auto", metavar="TEXT", help=DEVICES)
+@runs_dir_option
+@as_json_option
+def reconstruct(
+    run: str,
+    count: int,
+    seed: int,
+    out: str | None,
+    overwrite: bool,
+    device: str,
+    runs_dir: str | None,
+    as_json: bool,
+) -> None:
+    """Show held-out images, each row above what the model makes of it."""
+    folder = find_run(run, runs_dir)
+    path, _ = _target(folder, out, None, False, overwrite, "reconstruct", pictures_only=True)
+    from genzoo import samples, sampling
+
+    images, copies = sampling.reconstruct(folder, count, seed=seed, device=device)
+    columns = min(8, len(images))
+    pairs = zip(_split(images, columns), _split(copies, columns), strict=True)
+    lines = [part for pair in pairs for part in pair]
+    pictures = _pad_lines(lines, columns)
+    samples.write_grid(pictures, path, samples.marks(folder, seed=seed, operation="reconstruct"), columns=columns)
+    error = (images - copies).square().mean().item()
+    _report_picture(folder, path, as_json, count=len(images), seed=seed, mean_squared_error=round(error, 6))
+
+
+@cli.command()
+@run_argument
+@click.option("-n", "count", type=click.IntRange(1, 1000), default=8, show_default=True, help="How many pairs.")
+@click.option("--num-steps", type=click.IntRange(2, 1000), default=10, show_default=True, help="Images on each way.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Which held-out images.")
+@click.option("--out", metavar="FILE", help="Default: a new file in the run's samples.")
+@click.option("--overwrite", is_flag=True, help="Let --out take the place of what is there.")
+@click.option("--device", default="auto", metavar="TEXT", help=DEVICES)
+@runs_dir_option
+@as_json_option
+def interpolate(
+    run: str, count: int, num_steps: int, seed: int, out: str | None, overwrite: bool, device: str,
+    runs_dir: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Show ways between pairs of held-out images through the latent space, a row a pair."""
+    folder = find_run(run, runs_dir)
+    path, _ = _target(folder, out, None, False, overwrite, "interpolate", pictures_only=True)
+    from genzoo import samples, sampling
+
+    ways = sampling.interpolate(folder, count, num_steps=num_steps, seed=seed, device=device)
+    marks = samples.marks(folder, seed=seed, operation="interpolate")
+    samples.write_grid(ways.flatten(0, 1), path, marks, columns=num_steps)
+    _report_picture(folder, path, as_json, count=len(ways), seed=seed)
+
+
+@cli.command("runs")
+@runs_dir_option
+@as_json_option
+def runs_command(runs_dir: str | None, as_json: bool) -> None:
+    """List the runs, newest first."""
+    found = runs(runs_dir)
+    if as_json:
+        _print_json([{"name": r.name, "folder": str(r.path), **r.record, "status": r.status} for r in found])
+        return
+    lines = [("RUN", "MODEL", "DATA", "STATUS", "STEPS", "SECONDS", "STARTED")]
+    for r in found:
+        record = r.record
+        steps = f"{r.step:,}/{record['steps_total']:,}"
+        seconds, started = f"{record['seconds']:,.0f}", record["started"][:19].replace("T", " ")
+        lines.append((r.name, r.model, record["data_spec"]["name"], r.status, steps, seconds, started))
+    click.echo(table(lines) if found else "no runs yet; begin with: genzoo train MODEL")
+
+
+@cli.command("data")
+@click.option(
+    "--data-dir",
+    metavar="FOLDER",
+    help="Folder where data sets are kept. Default: GENZOO_DATA_DIR, or the user's cache.",
+)
+@as_json_option
+def data_command(data_dir: str | None, as_json: bool) -> None:
+    """List the data sets, and which of them are on the disk."""
+    folder = data_folder(data_dir)
+    found = [(name, plugin, spec, _there(folder, spec.files)) for name, plugin, spec in registry().datasets]
+    if as_json:
+        _print_json([
+            {"name": n, "summary": s.summary, "modality": s.modality, "plugin": p.distribution, "source": s.source,
+             "files": list(s.files), "on_disk": there}
+            for n, p, s, there in found
+        ])  # fmt: skip
+        return
+    lines = [("DATA", "MODALITY", "ON DISK", "SUMMARY")]
+    lines += [(n, s.modality, "yes" if there else "no", s.summary) for n, _, s, there in found]
+    click.echo(table(lines))
+    click.echo(f"\nfolder: {folder}\nalso taken: a folder of images, or an .npz file with `images` (see the docs)")
+
+
+def _there(folder: Path, files: tuple[str, ...]) -> bool:
+    return all((folder / name).exists() or (folder / f"{name}.gz").exists() for name in files)
+
+
+@cli.command()
+@as_json_option
+def plugins(as_json: bool) -> None:
+    """List the plugins, and what is wrong with those that failed."""
+    found = registry().plugins
+    if as_json:
+        keys = ("name", "distribution", "version", "status", "problems")
+        _print_json([{key: getattr(plugin, key) for key in keys} for plugin in found])
+        return
+    lines = [("PLUGIN", "DISTRIBUTION", "VERSION", "STATUS")]
+    click.echo(table([*lines, *((p.name, p.distribution, p.version, p.status) for p in found)]))
+    for plugin in found:
+        for problem in plugin.problems:
+            click.echo(f"\n{plugin.name} ({plugin.distribution} {plugin.version}): {problem}")
+
+
+@cli.command("provenance")
+@click.argument("file")
+@as_json_option
+def provenance_command(file: str, as_json: bool) -> None:
+    """Show what a generated file says about itself. Exit status 1 if it says nothing."""
+    from genzoo import provenance
+
+    found = provenance.read(file)
+    if as_json:
+        _print_json(found)
+    elif any(found.values()):
+        click.echo(f"digital source type  {found['digital_source_type']}")
+        for title, values in (("GB 45438-2025", found["aigc"]), ("genzoo", found["genzoo"])):
+            click.echo(f"{title}:")
+            for key, value in (values or {}).items():
+                click.echo(f"  {key:18} {value}")
+    else:
+        click.echo(f"{file} does not say that it was generated")
+    sys.exit(0 if any(found.values()) else 1)
+
+
+class _Watched:
+    """The progress display of a training, closed whatever happens; silent on all but the first process."""
+
+    def __enter__(self) -> _Watched:
+        from genzoo.progress import watcher
+
+        self._watcher = watcher() if os.environ.get("RANK", "0") == "0" else None
+        self.watchers = [self._watcher] if self._watcher else []
+        return self
+
+    def data(self, what: str, done: int, total: int) -> None:
+        if self._watcher:
+            self._watcher.data(what, done, total)
+
+    def __exit__(self, *_: object) -> None:
+        if self._watcher:
+            self._watcher.close()
+
+
+def _report_training(run: RunFolder, as_json: bool) -> None:
+    if os.environ.get("RANK", "0") != "0":
+        return
+    pictures = [path for path in run.samples() if path.name.startswith("step-")]
+    if as_json:
+        _print_json({"name": run.name, "folder": str(run.path), "samples": str(pictures[-1]), **run.record})
+        return
+    record = run.record
+    click.echo(
+        f"trained  {record['model']} on {record['data_spec']['name']}: {run.step:,} steps in {record['seconds']:,.1f} s"
+    )
+    click.echo(f"run      {run.path}\nsamples  {pictures[-1]}\nnext     genzoo sample {run.name} -n 64")
+
+
+def _report_picture(run: RunFolder, path: Path, as_json: bool, **facts: Any) -> None:
+    if as_json:
+        _print_json({"run": run.name, "path": str(path), **facts})
+    else:
+        click.echo(path)
+
+
+def _target(
+    run: RunFolder,
+    out: str | None,
+    kind: str | None,
+    separate: bool,
+    overwrite: bool,
+    what: str,
+    *,
+    pictures_only: bool = False,
+) -> tuple[Path, str]:
+    """Where to write and in which format. Raises `UsageError` rather than write over something."""
+    suffixes = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".npz": "npz"}
+    if separate and kind == "npz":
+        raise UsageError("--separate writes pictures, and --format is npz; give one")
+    if out is None:
+        kind, number = kind or "png", 1
+        suffix = "" if separate else f".{kind}"
+        while (path := run.samples_folder / f"{what}-{number:03d}{suffix}").exists():
+            number += 1
+        return path, kind
+    path = Path(out).expanduser()
+    if not separate:
+        named = suffixes.get(path.suffix.lower())
+        if named is None or (pictures_only and named == "npz"):
+            allowed = ".png or .jpeg" if pictures_only else ".png, .jpeg or .npz, or a folder with --separate"
+            raise UsageError(f"--out is {out!r}; allowed is a file that ends in {allowed}")
+        if kind not in (None, named):
+            raise UsageError(f"--out is {out!r} and --format is {kind}; make them agree")
+        kind = named
+    if path.exists() and not overwrite and not (separate and path.is_dir() and not any(path.iterdir())):
+        raise UsageError(f"--out {out} exists; give --overwrite to replace it")
+    return path, kind or "png"
+
+
+def _split(images: Tensor, size: int) -> list[Tensor]:
+    return [images[start : start + size] for start in range(0, len(images), size)]
+
+
+def _pad_lines(lines: list[Tensor], columns: int) -> Tensor:
+    """Lines of images, each filled up to `columns` with black ones."""
+    import torch
+
+    return torch.cat([torch.cat([line, line.new_zeros(columns - len(line), *line.shape[1:])]) for line in lines])
+
+
+def _print_json(content: Any) -> None:
+    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
