@@ -1,6 +1,6 @@
 """How long the command line takes to answer, against `python -c "import click"`, run in turn.
 
-    uv run python benchmarks/startup.py
+uv run python benchmarks/startup.py
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ class Option:
             parts = [p.strip() for p in value.split(",") if p.strip()] if isinstance(value, str) else list(value)
             return tuple(self._scalar(part) for part in parts)
         except (ValueError, TypeError, OverflowError):
-            given = value if isinstance(value, str) else self.shown(value) if self.many else value
+            given = self.shown(value) if isinstance(value, (list, tuple)) and self.many else value
             raise UsageError(f"{owner}: {self.flag} is {given!r}; allowed is {self.allowed}") from None
 
     def _scalar(self, value: Any) -> Scalar:

@@ -41,9 +41,10 @@ class Bar:
     """A bar with the step, samples/s, time left and losses."""
 
     def __init__(self) -> None:
+        self._console = Console(stderr=True)
         self._progress = _RunProgress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(compact=True), console=Console(stderr=True), refresh_per_second=5,
+            TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[note]}", markup=False), console=self._console, refresh_per_second=5,
         )  # fmt: skip
         self._reading: Any = None
 
@@ -57,13 +58,15 @@ class Bar:
     def genzoo_run_started(self, run: Run) -> None:
         if self._reading is not None:
             self._progress.remove_task(self._reading)
-        note = "starting"
-        self._task = self._progress.add_task(run.name, total=run.steps_total, completed=run.step, note=note)
+        model = run.folder.model
+        self._task = self._progress.add_task(model, total=run.steps_total, completed=run.step, note="starting")
         self._progress.run = run
         self._progress.start()
 
     def genzoo_run_logged(self, values: dict[str, float]) -> None:
-        self._progress.update(self._task, note=f"{values['samples_per_second']:,.0f} samples/s  {losses(values)}")
+        own = {name: value for name, value in values.items() if not name.startswith("test/")}
+        note = f"{values['samples_per_second']:,.0f} samples/s  {losses(own)}"
+        self._progress.update(self._task, note=note[: max(20, self._console.width - 50)])  # on one line
 
     def genzoo_run_ended(self) -> None:
         self.close()

@@ -75,7 +75,7 @@ def read(path: str | Path) -> dict[str, Any]:
         raise UsageError(f"{path} is not a file")
     try:
         found = _read_npz(path) if path.suffix == ".npz" else _read_image(path)
-    except (OSError, ValueError, zipfile.BadZipFile, SyntaxError) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, SyntaxError) as error:
         raise UsageError(f"{path} cannot be read: {error}; allowed are .png, .jpeg and .npz files") from None
     return {"digital_source_type": None, "aigc": None, "genzoo": None} | found
 

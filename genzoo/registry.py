@@ -60,7 +60,7 @@ class Shelf(Generic[Spec]):
         if len(found) == 1:
             return found[0]
         if found:
-            both = " or ".join(f"{p.distribution}/{s.name}" for p, s in found)
+            both = " or ".join(sorted(f"{p.distribution}/{s.name}" for p, s in found))
             raise UsageError(f"{self.kind} {name!r} is given by {len(found)} plugins; say {both}")
         raise unknown(self.kind, name, self.names())
 
@@ -208,7 +208,7 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, UsageError):
         return str(error)
     if isinstance(error, pluggy.PluginValidationError):
-        text = str(error).splitlines()[0]
+        text = "; ".join(str(error).splitlines())
         if match := re.search(r"unknown hook '(\w+)'", text):
             known = [name for name in vars(hookspecs) if name.startswith("genzoo_")]
             return str(unknown("hook", match[1], known))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import signal
 import threading
 import time
@@ -23,12 +21,14 @@ from genzoo.average import EMA
 from genzoo.data.images import Batch, ImageData, Order, batches, in_order
 from genzoo.errors import Diverged, GenzooError, GenzooWarning, Interrupted
 from genzoo.generator import Evaluates, Generator
+from genzoo.logbook import Logbook, NotFinite
 from genzoo.randomness import random_state, restore_random_state, seed_everything
 from genzoo.run_folder import RunFolder
 from genzoo.sampling import GRID, draw
 from genzoo.spec import DataSpec, TrainOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 Watch = Callable[[str, dict[str, Any]], list[str]]
 EVALUATED = 1000  # held-out examples in a score while training
 STOP_CHECK = 8  # several processes agree on stopping this often, in steps
@@ -69,7 +69,13 @@ class Run:
         watch: Watch,
         resumed: tuple[int, dict[str, Any]] | None,
     ) -> None:
-        self.folder, self.options, self.data, self.dataset = folder, options, data, dataset
+        self._accelerator, self.folder, self.options, self.data, self.dataset = (
+            accelerator,
+            folder,
+            options,
+            data,
+            dataset,
+        )
         self.name, self.device = folder.name, next(model.parameters(), torch.empty(0)).device
         assert options.steps is not None
         self.steps_total = options.steps
@@ -77,12 +83,9 @@ class Run:
         self._resumed = resumed[1] if resumed else None
         self._began, self._saved_step, self.seconds = False, self.step if resumed else -1, 0.0
         self._model, self._sample_options, self._watch = model, sample_options, watch
-        self._accelerator = accelerator
         self._optimizers: list[torch.optim.Optimizer] = []
         self._tracked: dict[str, Tensor | Stateful] = {}
-        self._pending: list[tuple[str, int, Tensor | float]] = []  # what was logged and not yet read off the device
-        self._window: dict[str, list[float]] = {}  # what was read since the last line of metrics.jsonl
-        self._line = (self.step, 0.0)  # step and seconds of that line
+        self._logbook = Logbook(folder.metrics_file if self.is_main else None, options.batch_size, self._mean)
         self._clock = time.perf_counter()
         self.stop_signal: int | None = None
         if self._resumed is not None:
@@ -133,8 +136,7 @@ class Run:
     def log(self, **values: Tensor | float) -> None:
         """Note scalars of the current step. Their means are written every `--log-every` steps, and only then read off
         the device; one that is not finite ends the run with the step at which it was."""
-        step = self.step + 1
-        self._pending += [(k, step, v.detach() if isinstance(v, Tensor) else float(v)) for k, v in values.items()]
+        self._logbook.note(self.step + 1, values)
 
     def track(self, **state: Tensor | Stateful) -> None:
         """Name what else a checkpoint must hold: tensors (restored in place) and objects with `state_dict`. On a
@@ -194,7 +196,7 @@ class Run:
 
     def save(self) -> None:
         """Write a checkpoint and the model as it is sampled from. Raises `Diverged` rather than save bad numbers."""
-        self._settle()
+        logbook = self._settled(self._logbook.state_dict)
         weights = self._model.state_dict()
         if not checkpoint.all_finite(weights):
             raise Diverged(f"the weights are not finite numbers after step {self.step}; {self._last_good()}", self.step)
@@ -206,8 +208,7 @@ class Run:
                 "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
                 "tracked": {k: v if isinstance(v, Tensor) else v.state_dict() for k, v in self._tracked.items()},
                 "random": states,
-                "window": self._window,
-                "line": list(self._line),
+                "logbook": logbook,
                 "seconds": self.seconds,
             }
             if self._accelerator.scaler is not None:
@@ -266,8 +267,8 @@ class Run:
             return
         self._began = True
         if (state := self._resumed) is not None:
-            self._window, self.seconds = state["window"], state["seconds"]
-            self._line = (int(state["line"][0]), float(state["line"][1]))
+            self._logbook.load_state_dict(state["logbook"])
+            self.seconds = state["seconds"]
             if self._accelerator.scaler is not None and "scaler" in state:
                 self._accelerator.scaler.load_state_dict(state["scaler"])
             if self._accelerator.process_index < len(state["random"]):
@@ -286,12 +287,13 @@ class Run:
         )
         if not (log or score or grid or save or last):
             return
-        values = self._means() if log or last else {}
+        values = self._settled(self._logbook.means) if log or last else {}
         self._stop_clock()
         if (score or (last and options.eval_every)) and self.is_main:
             values |= self._evaluate()
         if values:
-            self._write_line(values)
+            line = self._logbook.write(self.step, self.seconds, values)
+            self.tell("genzoo_run_logged", step=self.step, values=line)
         if grid and not last and self.is_main:
             self.draw_grid()
         if save or last:
@@ -302,51 +304,22 @@ class Run:
         now = time.perf_counter()
         self.seconds, self._clock = self.seconds + now - self._clock, now
 
-    def _settle(self) -> None:
-        """Read what was logged off the device, in one go, and look at it."""
-        if not self._pending:
-            return
-        tensors = [value.to(torch.float32) for _, _, value in self._pending if isinstance(value, Tensor)]
-        if tensors:
-            stacked = torch.stack(tensors)
-            if self._accelerator.num_processes > 1:
-                stacked = self._accelerator.reduce(stacked, "mean")
-            read = iter(stacked.tolist())
-        for name, step, value in self._pending:
-            number = next(read) if isinstance(value, Tensor) else value
-            if not math.isfinite(number):
-                self._pending = []
-                raise Diverged(f"{name} became {number} at step {step}; {self._last_good()}", step)
-            self._window.setdefault(name, []).append(number)
-        self._pending = []
+    def _mean(self, values: Tensor) -> Tensor:
+        many = self._accelerator.num_processes > 1
+        return cast(Tensor, self._accelerator.reduce(values, "mean")) if many else values
+
+    def _settled(self, read: Callable[[], T]) -> T:
+        """What `read` gives of the logbook. Raises `Diverged` for a value that is not finite."""
+        try:
+            return read()
+        except NotFinite as error:
+            raise Diverged(f"{error}; {self._last_good()}", error.step) from None
 
     def _last_good(self) -> str:
         advice = "try a smaller learning rate"
         if self._saved_step <= 0:
             return f"no checkpoint was written yet; {advice}"
         return f"the last good checkpoint is of step {self._saved_step}; {advice}"
-
-    def _means(self) -> dict[str, float]:
-        self._settle()
-        means = {name: math.fsum(numbers) / len(numbers) for name, numbers in self._window.items()}
-        self._window = {}
-        return means
-
-    def _write_line(self, values: dict[str, float]) -> None:
-        steps, seconds = self.step - self._line[0], self.seconds - self._line[1]
-        rate = steps * self.options.batch_size / seconds if steps and seconds > 0 else 0.0
-        if steps:
-            self._line = (self.step, self.seconds)
-        line = {
-            "step": self.step,
-            "seconds": round(self.seconds, 3),
-            "samples_per_second": round(rate, 1),
-            **values,
-        }
-        if self.is_main:
-            with open(self.folder.metrics_file, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-        self.tell("genzoo_run_logged", step=self.step, values=line)
 
     def _evaluate(self) -> dict[str, float]:
         """The means of the model's scores over held-out examples, with the same random numbers every time."""

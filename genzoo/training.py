@@ -24,6 +24,7 @@ from genzoo.data.builtin import load as load_data
 from genzoo.data.files import Progress, tick
 from genzoo.data.images import ImageData, place
 from genzoo.errors import GenzooError, GenzooWarning, Interrupted, UsageError, one_line
+from genzoo.generator import Generator
 from genzoo.options import build, to_json
 from genzoo.plan import Plan, plan
 from genzoo.randomness import derive_seed, random_state, restore_random_state, seed_everything
@@ -91,7 +92,7 @@ def carry_out(what: Plan, watchers: Sequence[object] = (), progress: Progress = 
         accelerator.wait_for_everyone()
         options = what.spec.sample_options()
         run = RunFolder(path), training, data, place(dataset, device), model, options, accelerator
-        return _fit(Run(*run, registry().watch(list(watchers)), None))
+        return _fit(Run(*run, registry().watch(list(watchers)), None), model)
 
 
 def resume(
@@ -127,7 +128,7 @@ def resume(
     chosen = choose_device(training.device)
     accelerator = _accelerator(training, chosen)
     chosen = accelerator.device if accelerator.num_processes > 1 else chosen
-    with _own_global_state(training.threads, chosen), _held(folder, accelerator):
+    with _own_global_state(training.threads, chosen), _held(folder, accelerator.is_main_process):
         config: Any = build(
             spec.config, folder.record["options"], f"{spec.name} ({plugin.distribution} {plugin.version})"
         )
@@ -143,18 +144,18 @@ def resume(
             cut_metrics(folder, state[0])
             folder.update(training=to_json(training), steps_total=training.steps, process=os.getpid())
         given = folder, training, data, place(dataset, chosen), model, spec.sample_options(), accelerator
-        return _fit(Run(*given, registry().watch(list(watchers)), state), hold=False)
+        return _fit(Run(*given, registry().watch(list(watchers)), state), model, hold=False)
 
 
-def _fit(run: Run, *, hold: bool = True) -> RunFolder:
+def _fit(run: Run, model: Generator, *, hold: bool = True) -> RunFolder:
     """Let the plugin train; whatever happens, the folder says how it ended."""
-    lock = _held(run.folder, run._accelerator) if hold else nullcontext()
+    lock = _held(run.folder, run.is_main) if hold else nullcontext()
     with lock, stop_signals(run):
         if run.is_main:
             run.folder.update(status="running", error=None)
         try:
-            run._model.train()
-            run._model.fit(run)
+            model.train()
+            model.fit(run)
             if run.is_main:
                 run.save_model()
                 run.draw_grid()
@@ -207,9 +208,9 @@ def _own_global_state(threads: int | None, device: torch.device) -> Iterator[Non
 
 
 @contextmanager
-def _held(folder: RunFolder, accelerator: Accelerator) -> Iterator[None]:
+def _held(folder: RunFolder, is_main: bool) -> Iterator[None]:
     with ExitStack() as stack:
-        if accelerator.is_main_process:
+        if is_main:
             stack.enter_context(folder.hold())
         yield
 

@@ -67,7 +67,8 @@ def load_folder(folder: Path, options: TrainOptions, progress: Progress) -> Imag
     if not paths:
         raise UsageError(f"--data {folder} holds no image file; looked for {' '.join(sorted(SUFFIXES))}")
     headers, bad = _read_all(paths, _header, "looking at image files", progress)
-    _refuse(bad, len(paths), folder, options.skip_bad_files)
+    if not headers:
+        raise GenzooError(f"none of the {len(paths)} image files in {folder} can be read: {_named(bad, folder)}")
     shape = _shape(headers, folder, options)
     good = [path for path in paths if path in headers]
     size = len(good) * shape[0] * shape[1] * shape[2]
@@ -144,8 +145,6 @@ def _header(path: Path) -> tuple[tuple[int, int], str]:
 
 
 def _refuse(bad: dict[Path, str], count: int, folder: Path, skip: bool) -> None:
-    if len(bad) == count:
-        raise GenzooError(f"none of the {count} image files in {folder} can be read: {_named(bad, folder)}")
     if bad and not skip:
         raise GenzooError(
             f"{len(bad)} of {count} image files in {folder} cannot be read: {_named(bad, folder)};"

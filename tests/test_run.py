@@ -1,0 +1,383 @@
+"""What the engine promises: exact resume, nothing bad saved, stopping and going on, one process a run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import genzoo
+from genzoo import Diverged, GenzooError, GenzooWarning, Interrupted, UsageError, checkpoint
+from genzoo.run import Run
+from genzoo.run_folder import RunFolder
+
+pytestmark = pytest.mark.usefixtures("toy")
+STEPS = 12
+
+
+def losses(run):
+    return [{k: v for k, v in line.items() if k not in ("seconds", "samples_per_second")} for line in run.metrics()]
+
+
+def state_of(run):
+    return checkpoint.load_newest(run)[1]
+
+
+def same(a, b):
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+def stop_after(step, monkeypatch):
+    """Ask for a stop when `step` steps are done, as Ctrl-C would."""
+    between = Run._between
+
+    def stopping(self):
+        between(self)
+        if self.step == step:
+            self.stop_signal = signal.SIGINT
+
+    monkeypatch.setattr(Run, "_between", stopping)
+
+
+def stopped_and_resumed(step, monkeypatch, **options):
+    with monkeypatch.context() as patch:
+        stop_after(step, patch)
+        with pytest.raises(Interrupted, match=f"after step {step} of {STEPS}.*genzoo resume cut"):
+            genzoo.train("toy", name="cut", **options)
+    assert RunFolder(Path(os.environ["GENZOO_RUNS_DIR"]) / "cut").status == "interrupted"
+    return genzoo.resume("cut")
+
+
+@pytest.mark.parametrize("step", [1, 4, 6, 10, 11])
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(monkeypatch, step):
+    whole = genzoo.train("toy", name="whole")
+    resumed = stopped_and_resumed(step, monkeypatch)
+    assert losses(resumed) == losses(whole)
+    assert len(losses(whole)) == 3  # steps 4, 8 and 12
+    one, other = state_of(whole), state_of(resumed)
+    for key in ("model", "optimizers", "tracked", "random"):
+        assert same(one[key], other[key]), key
+    assert torch.equal(genzoo.sample("whole", 5), genzoo.sample("cut", 5))
+    assert resumed.status == "finished"
+
+
+PARTS = {
+    "torch's random state": ("torch.set_rng_state", lambda *a: None),
+    "numpy's random state": ("numpy.random.set_state", lambda *a: None),
+    "Python's random state": ("random.setstate", lambda *a: None),
+    "optimiser": ("torch.optim.Adam.load_state_dict", lambda *a: None),
+    "second optimiser": ("torch.optim.SGD.load_state_dict", lambda *a: None),
+    "average": ("genzoo.average.EMA.load_state_dict", lambda *a: None),
+    "logged values": ("genzoo.logbook.Logbook.load_state_dict", lambda *a: None),
+    "step": ("genzoo.checkpoint.load_newest", lambda run, load=checkpoint.load_newest: (5, load(run)[1])),
+    "weights": ("genzoo_toy_model.Toy.load_state_dict", lambda *a: None),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_of_the_state_is_needed(monkeypatch, part):
+    whole = genzoo.train("toy", name="whole")
+    with monkeypatch.context() as patch:
+        stop_after(6, patch)
+        with pytest.raises(Interrupted):
+            genzoo.train("toy", name="cut")
+    with monkeypatch.context() as patch:
+        patch.setattr(*PARTS[part])
+        resumed = genzoo.resume("cut")
+    same_losses = losses(resumed) == losses(whole)
+    one, other = state_of(whole), state_of(resumed)
+    assert not (same_losses and all(same(one[key], other[key]) for key in ("model", "optimizers", "tracked", "random")))
+
+
+def test_tracked_tensors_are_needed_too(monkeypatch):
+    whole = genzoo.train("toy", name="whole")
+    resumed = stopped_and_resumed(6, monkeypatch)
+    assert torch.equal(state_of(whole)["tracked"]["total"], state_of(resumed)["tracked"]["total"])
+    assert state_of(whole)["tracked"]["total"] > 0
+
+
+def test_what_happens_between_steps_changes_nothing():
+    plain = genzoo.train("toy", name="plain", save_every=0, sample_every=0, eval_every=0)
+    busy = genzoo.train("toy", name="busy", save_every=1, sample_every=1, eval_every=1, log_every=4)
+    assert same(state_of(plain)["model"], state_of(busy)["model"])
+    assert same(state_of(plain)["random"], state_of(busy)["random"])
+
+
+def test_the_seed_decides():
+    first, again, other = (genzoo.train("toy", name=name, seed=seed) for name, seed in (("a", 3), ("b", 3), ("c", 4)))
+    assert losses(first) == losses(again) != losses(other)
+
+
+def test_the_callers_random_numbers_and_threads_are_untouched():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    threads = torch.get_num_threads()
+    genzoo.train("toy", threads=1)
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("log_every", [1, 4])
+@pytest.mark.parametrize(("option", "step"), [("break_at", 7), ("break_weights", 8)])  # weights show in the next loss
+def test_a_loss_that_is_not_finite_stops_the_run(option, step, log_every):
+    with pytest.raises(Diverged, match=rf"nan at step {step}; .*checkpoint is of step 5; try a smaller") as caught:
+        genzoo.train("toy", name="bad", log_every=log_every, **{option: 7})
+    run = genzoo.find_run("bad")
+    assert caught.value.step == step
+    assert (run.status, run.checkpoints()[0].name) == ("failed", "step-00000005")
+    assert all(torch.isfinite(weight).all() for weight in genzoo.load(run).state_dict().values())
+
+
+def test_weights_that_are_not_finite_are_not_saved_though_the_loss_is():
+    with pytest.raises(Diverged, match="weights are not finite numbers after step 10"):
+        genzoo.train("toy", name="bad", save_every=5, break_weights=10, sample_every=0, eval_every=0)
+    assert genzoo.find_run("bad").checkpoints()[0].name == "step-00000005"
+
+
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(monkeypatch):
+    whole = genzoo.train("toy", name="whole")
+    with monkeypatch.context() as patch:
+        stop_after(11, patch)
+        with pytest.raises(Interrupted):
+            genzoo.train("toy", name="cut", save_every=5)
+    newest = genzoo.find_run("cut").checkpoints()[0]
+    assert newest.name == "step-00000011"
+    file = newest / "state.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1  # one bit
+    file.write_bytes(content)
+    with pytest.warns(GenzooWarning, match="step-00000011 is damaged: state.safetensors.*going on from step 10"):
+        resumed = genzoo.resume("cut")
+    assert losses(resumed) == losses(whole)
+    assert same(state_of(resumed)["model"], state_of(whole)["model"])
+
+
+@pytest.mark.parametrize("damage", ["truncate", "remove", "manifest"])
+def test_any_damage_is_noticed(damage):
+    genzoo.train("toy", name="run", keep=1)
+    run = genzoo.find_run("run")
+    for folder in (run.checkpoints()[0], run.model_folder):
+        file = folder / ("manifest.json" if damage == "manifest" else "state.safetensors")
+        if damage == "remove":
+            file.unlink()
+        else:
+            file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(GenzooError, match="damaged"):
+        genzoo.load("run")
+    with pytest.raises(GenzooError, match="no whole checkpoint.*damaged"):
+        genzoo.resume(run, steps=20)
+
+
+def test_no_file_of_a_run_is_a_pickle():
+    run = genzoo.train("toy")
+    files = [path for path in run.path.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".json", ".jsonl", ".safetensors", ".png", ".lock"}
+    for path in files:
+        start = path.read_bytes()[:4]
+        assert not start.startswith((b"\x80", b"PK\x03\x04")), path
+
+
+def test_keep_says_how_many_checkpoints(tmp_path):
+    run = genzoo.train("toy", save_every=1, keep=3)
+    assert [path.name for path in run.checkpoints()] == [f"step-{n:08d}" for n in (12, 11, 10)]
+    assert not list(run.path.rglob(".*"))
+
+
+def test_a_finished_run_can_be_trained_further():
+    genzoo.train("toy", name="short", steps=6)
+    with pytest.raises(UsageError, match=r"finished after 6 steps; give --steps"):
+        genzoo.resume("short")
+    with pytest.raises(UsageError, match="has done 6 steps; --steps is 3"):
+        genzoo.resume("short", steps=3)
+    longer = genzoo.resume("short", steps=STEPS)
+    assert losses(longer)[-1]["step"] == STEPS
+    whole = genzoo.train("toy", name="whole")
+    assert same(state_of(longer)["model"], state_of(whole)["model"])
+
+
+def test_other_conditions_are_named_on_a_resume(monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_after(6, patch)
+        with pytest.raises(Interrupted):
+            genzoo.train("toy", name="cut", threads=2)
+    run = genzoo.find_run("cut")
+    run.update(environment=run.record["environment"] | {"torch": "1.0", "python": "2.7"})
+    with pytest.warns(GenzooWarning, match=r"threads 2 -> 1, python 2.7 -> .*, torch 1.0 -> "):
+        genzoo.resume("cut", threads=1)
+
+
+def test_changed_data_are_refused_on_a_resume(monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_after(6, patch)
+        with pytest.raises(Interrupted):
+            genzoo.train("toy", name="cut")
+    run = genzoo.find_run("cut")
+    run.update(data_spec=run.record["data_spec"] | {"fingerprint": "0"})
+    with pytest.raises(GenzooError, match="are not those that run 'cut' began with"):
+        genzoo.resume("cut")
+
+
+def test_two_processes_cannot_train_one_run(monkeypatch):
+    genzoo.train("toy", name="one", steps=6)
+    run = genzoo.find_run("one")
+    with run.hold(), pytest.raises(GenzooError, match=r"is being trained by another process \(id \d+\)"):
+        genzoo.resume("one", steps=12)
+    assert genzoo.resume("one", steps=12).status == "finished"
+
+
+def test_a_name_that_is_taken_is_refused():
+    genzoo.train("toy", name="one")
+    with pytest.raises(UsageError, match=r"'one' exists.*genzoo resume one"):
+        genzoo.train("toy", name="one")
+
+
+def test_a_folder_that_cannot_be_written_fails_before_anything(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(GenzooError, match=r"cannot write in the runs folder .*file.*--runs-dir"):
+        genzoo.train("toy", runs_dir=str(tmp_path / "file" / "runs"))
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_was_saved(monkeypatch):
+    save_file = checkpoint.save_file
+
+    def full(tensors, path):
+        if "step-00000010" in str(path):
+            raise OSError(28, "No space left on device")
+        save_file(tensors, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_file", full)
+        with pytest.raises(GenzooError, match=r"cannot write .*step-00000010: No space left.*before is untouched"):
+            genzoo.train("toy", name="full")
+    assert genzoo.find_run("full").checkpoints()[0].name == "step-00000005"
+    assert genzoo.resume("full").status == "finished"
+
+
+def test_plugins_errors_pass_and_are_recorded(monkeypatch):
+    def fail(self, run):
+        raise RuntimeError("bad\nmatrix")
+
+    import genzoo_toy_model
+
+    monkeypatch.setattr(genzoo_toy_model.Toy, "fit", fail)
+    with pytest.raises(RuntimeError):
+        genzoo.train("toy", name="bad")
+    run = genzoo.find_run("bad")
+    assert (run.status, run.record["error"]) == ("failed", "RuntimeError: bad")
+
+
+class Seen:
+    def __init__(self):
+        self.events = []
+
+    def genzoo_run_started(self, run):
+        self.events.append(("started", run.step))
+
+    def genzoo_run_logged(self, step, values):
+        self.events.append(("logged", step))
+        assert values["loss"] > 0
+
+    def genzoo_run_saved(self, step, folder):
+        self.events.append(("saved", step))
+        assert (folder / "manifest.json").exists()
+
+    def genzoo_run_ended(self, status, error):
+        self.events.append((status, error))
+
+
+def test_watchers_see_the_run():
+    seen = Seen()
+    genzoo.train("toy", watchers=[seen], eval_every=0)
+    assert seen.events == [
+        ("started", 0), ("logged", 4), ("saved", 5), ("logged", 8), ("saved", 10), ("logged", 12), ("saved", 12),
+        ("finished", None),
+    ]  # fmt: skip
+
+
+def test_logged_values_are_the_means_of_the_steps():
+    one = genzoo.train("toy", name="one", log_every=1, eval_every=0).metrics()
+    four = genzoo.train("toy", name="four", log_every=4, eval_every=0).metrics()
+    for i, line in enumerate(four):
+        assert line["loss"] == pytest.approx(sum(x["loss"] for x in one[4 * i : 4 * i + 4]) / 4, rel=1e-12)
+
+
+def test_epochs_are_passes_over_the_training_data():
+    assert genzoo.train("toy", epochs=2.0).step == 10  # 40 images in batches of 8
+
+
+def start(*arguments):
+    """`genzoo` in a process of its own."""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent / "toy")}
+    command = [sys.executable, "-m", "genzoo", *arguments]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def wait_for_step(name, step):
+    path = Path(os.environ["GENZOO_RUNS_DIR"]) / name
+    for _ in range(600):
+        if (path / "metrics.jsonl").exists() and any(line["step"] >= step for line in RunFolder(path).metrics()):
+            return RunFolder(path)
+        time.sleep(0.1)
+    raise AssertionError("the run did not get there")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_how_to_go_on(number, status):
+    process = start("train", "toy", "--name", "cut", "--steps", "500", "--log-every", "1", "--pause", "0.05")
+    run = wait_for_step("cut", 3)
+    assert run.status == "running"
+    with pytest.raises(GenzooError, match="another process"):
+        genzoo.resume(run)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert err.splitlines()[-1].endswith("all saved; go on with: genzoo resume cut")
+    run = RunFolder(run.path)
+    assert run.status == "interrupted"
+    assert run.checkpoints()[0].name == f"step-{run.step:08d}"
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been():
+    process = start("train", "toy", "--name", "cut", "--log-every", "1", "--pause", "0.2", "--save-every", "5")
+    run = wait_for_step("cut", 7)
+    process.kill()
+    process.communicate(timeout=60)
+    assert RunFolder(run.path).status == "killed"
+    with open(run.metrics_file, "a") as file:
+        file.write('{"step": 8, "lo')  # as a kill may leave it
+    resumed = genzoo.resume("toy")
+    whole = genzoo.train("toy", name="whole", log_every=1, pause=0.0)
+    assert losses(resumed) == losses(whole)
+    assert same(state_of(resumed)["model"], state_of(whole)["model"])
+
+
+def test_training_works_outside_the_main_thread():
+    done = []
+    thread = threading.Thread(target=lambda: done.append(genzoo.train("toy")))
+    thread.start()
+    thread.join()
+    assert done[0].status == "finished"
+
+
+def test_run_json_says_all_options_and_where_it_ran():
+    run = genzoo.train("toy", preset="wide", seed=7)
+    record = json.loads((run.path / "run.json").read_text())
+    assert record["preset"] == "wide"
+    assert record["options"]["width"] == 32
+    assert (record["training"]["batch_size"], record["training"]["seed"]) == (4, 7)
+    assert record["data_spec"]["fingerprint"]
+    assert record["environment"]["torch"] == torch.__version__.split("+")[0]
+    assert record["environment"]["threads"] == torch.get_num_threads()

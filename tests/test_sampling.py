@@ -1,0 +1,215 @@
+"""Sample i is a function of (seed, i); what is written is what was drawn, and says where it came from."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import genzoo
+from genzoo import GenzooError, RandomStreams, UsageError, checkpoint, provenance, samples
+from genzoo.registry import registry
+from genzoo.sampling import slerp
+
+OWN = provenance.facts("vae", "vae-run", 3, step=7)
+
+
+@pytest.fixture
+def run(toy):
+    return genzoo.train("toy", name="one")
+
+
+def test_streams_are_functions_of_seed_and_position():
+    all_at_once = RandomStreams(5, 6)
+    normal, uniform = all_at_once.normal(3), all_at_once.uniform(2, 2)
+    for start in (0, 2, 5):
+        rest = RandomStreams(5, 6 - start, start=start)
+        assert torch.equal(rest.normal(3), normal[start:])
+        assert torch.equal(rest.uniform(2, 2), uniform[start:])
+    assert not torch.equal(RandomStreams(6, 6).normal(3), normal)
+    assert len(RandomStreams(0, 5000).normal(2).unique(dim=0)) == 5000
+    assert RandomStreams(0, 0).normal(3).shape == (0, 3)
+
+
+def test_streams_have_the_distributions_they_say():
+    numbers = RandomStreams(1, 20_000)
+    normal, uniform = numbers.normal(4), numbers.uniform(4)
+    assert normal.mean().abs() < 0.02
+    assert (normal.T @ normal / len(normal) - torch.eye(4)).abs().max() < 0.04  # no row, no column depends on another
+    assert uniform.min() >= 0
+    assert uniform.max() < 1
+    assert (uniform.mean(0) - 0.5).abs().max() < 0.02
+
+
+def test_more_samples_begin_with_the_same(run):
+    eight = genzoo.sample(run, 8, seed=4, batch_size=4)
+    assert torch.equal(genzoo.sample(run, 20, seed=4, batch_size=4)[:8], eight)
+    assert torch.allclose(genzoo.sample(run, 8, seed=4, batch_size=3), eight, atol=1e-6)
+    assert not torch.equal(genzoo.sample(run, 8, seed=5, batch_size=4), eight)
+    assert (eight.shape, eight.dtype) == ((8, 1, 4, 4), torch.float32)
+    assert genzoo.sample(run, 0).shape == (0, 1, 4, 4)
+
+
+def test_a_model_a_folder_a_name_and_a_models_name_are_the_run(run):
+    expected = genzoo.sample(run, 3)
+    for way in (genzoo.load(run), run.path, str(run.path), "one", "toy"):
+        assert torch.equal(genzoo.sample(way, 3), expected)
+    assert not genzoo.load("toy").training
+
+
+def test_a_models_own_sampling_options(run):
+    assert not torch.equal(genzoo.sample(run, 3, shift=0.5), genzoo.sample(run, 3))
+    with pytest.raises(UsageError, match="sampling toy: --shift is '?2'?; allowed is a number with -1 <= x <= 1"):
+        genzoo.sample(run, 3, shift=2)
+    with pytest.raises(UsageError, match="did you mean 'shift'"):
+        genzoo.sample(run, 3, shifft=0.5)
+
+
+@pytest.mark.parametrize(("name", "value"), [("n", -1), ("seed", -1), ("batch_size", 0)])
+def test_counts_are_checked(run, name, value):
+    with pytest.raises(UsageError, match=f"{name} is {value}; allowed"):
+        genzoo.sample(run, **{name: value})
+
+
+def test_a_device_that_is_not_there(run):
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="--device is 'cuda'; this machine has cpu"):
+            genzoo.load(run, device="cuda")
+
+
+def test_the_average_is_what_samples(run):
+    weights = genzoo.load(run).state_dict()
+    state = checkpoint.load_newest(run)[1]
+    average = state["tracked"]["average"]["average"]
+    assert torch.equal(weights["mean.0.weight"], average[0])
+    assert not torch.equal(weights["mean.0.weight"], state["model"]["mean.0.weight"])
+
+
+def test_a_run_whose_plugin_is_gone(run, monkeypatch):
+    monkeypatch.setenv("GENZOO_BLOCK", "toy")
+    registry.cache_clear()
+    with pytest.raises(UsageError, match="needs the plugin genzoo-toy with model 'toy'; it is not installed"):
+        genzoo.load("one")
+
+
+def test_a_model_that_breaks_its_promise_is_named(run, monkeypatch):
+    model = genzoo.load(run)
+    for wrong in (torch.zeros(2, 3), torch.full((3, 1, 4, 4), torch.nan)):
+        monkeypatch.setattr(model, "sample", lambda *a, wrong=wrong, **k: wrong)
+        with pytest.raises(GenzooError, match="promised are"):
+            genzoo.sample(model, 3)
+
+
+def test_what_a_model_cannot_do_is_said(run):
+    with pytest.raises(UsageError, match="model 'toy' cannot reconstruct"):
+        genzoo.reconstruct(run)
+    with pytest.raises(UsageError, match="model 'toy' cannot interpolate"):
+        genzoo.interpolate(run)
+
+
+def test_slerp_turns_evenly():
+    a, b = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 3.0]])
+    assert torch.allclose(slerp(a, b, 0.0), a)
+    assert torch.allclose(slerp(a, b, 1.0), b, atol=1e-6)
+    half = slerp(a, b, 0.5)
+    assert torch.allclose(half, torch.full((1, 2), 2 / 2**0.5))  # 45 degrees, length between 1 and 3
+    assert torch.allclose(slerp(a, 2 * a, 0.5), 1.5 * a)
+    assert torch.isfinite(slerp(a, -a, 0.5)).all()
+
+
+def test_grids_have_every_image_where_it_belongs():
+    images = torch.linspace(0, 1, 5).view(5, 1, 1, 1).expand(5, 1, 3, 4)
+    whole = samples.grid(images)  # 3 columns, 2 lines
+    assert whole.shape == (1, 2 * 5 + 2, 3 * 6 + 2)
+    assert whole[0, 2, 2] == 0
+    assert whole[0, 2, 8] == 64
+    assert whole[0, 9, 8] == 255
+    assert whole[0, 9, 14] == 0  # an empty place
+    assert samples.grid(images, columns=5).shape == (1, 7, 32)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("suffix", ["png", "jpeg"])
+def test_pictures_say_what_they_are(tmp_path, channels, suffix):
+    images = torch.rand(4, channels, 8, 8)
+    path = samples.write_grid(images, tmp_path / f"a.{suffix}", OWN)
+    found = provenance.read(path)
+    assert found["digital_source_type"] == "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+    assert found["genzoo"] == OWN
+    assert found["aigc"] == {
+        "Label": "1", "ContentProducer": f"genzoo {genzoo.__version__}", "ProduceID": "vae-run-7-3",
+        "ReservedCode1": "", "ContentPropagator": "", "PropagateID": "", "ReservedCode2": "",
+    }  # fmt: skip
+    with Image.open(path) as picture:
+        assert picture.mode == ("L" if channels == 1 else "RGB")
+        if suffix == "png":
+            assert json.loads(picture.info["AIGC"]) == found["aigc"]
+            pixels = torch.from_numpy(np.array(picture)).view(20 + 2, 20 + 2, channels).permute(2, 0, 1)
+            assert torch.equal(pixels, samples.grid(images))
+
+
+def test_metadata_do_not_change_the_pixels(tmp_path):
+    images = torch.rand(4, 3, 8, 8)
+    with_metadata = Image.open(samples.write_grid(images, tmp_path / "a.png", OWN))
+    bare = Image.fromarray(samples.grid(images).permute(1, 2, 0).numpy())
+    assert with_metadata.tobytes() == bare.tobytes()
+
+
+def test_arrays_say_what_they_are_and_can_be_trained_on(tmp_path, toy):
+    images = torch.rand(12, 3, 8, 8)
+    path = samples.write_arrays(images, tmp_path / "a.npz", OWN)
+    assert provenance.read(path)["genzoo"] == OWN
+    with np.load(path) as archive:
+        assert torch.equal(torch.from_numpy(archive["images"]).permute(0, 3, 1, 2), samples.to_bytes(images))
+    assert genzoo.train("toy", data=str(path)).record["data_spec"]["shape"] == [3, 8, 8]
+
+
+def test_separate_files_are_numbered(tmp_path):
+    samples.write_separate(torch.rand(3, 1, 8, 8), tmp_path / "many", OWN, "png")
+    assert [p.name for p in sorted((tmp_path / "many").iterdir())] == ["00000.png", "00001.png", "00002.png"]
+    assert provenance.read(tmp_path / "many" / "00002.png")["genzoo"]["sample"] == 2
+
+
+def test_the_visible_label_leaves_the_picture_whole(tmp_path):
+    images = torch.rand(4, 1, 28, 28)
+    plain = np.array(Image.open(samples.write_grid(images, tmp_path / "a.png", OWN)))
+    labelled = np.array(Image.open(samples.write_grid(images, tmp_path / "b.png", OWN, visible_label=True)))
+    assert np.array_equal(labelled[: len(plain)], plain)
+    assert labelled[len(plain) :].max() > 128
+
+
+def test_the_same_request_writes_the_same_bytes(tmp_path, run):
+    for name in ("a.png", "b.png"):
+        samples.write_grid(genzoo.sample(run, 4), tmp_path / name, samples.marks(run, seed=0))
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_no_path_or_user_is_in_a_file(run, tmp_path):
+    content = run.samples()[-1].read_bytes()
+    for private in (str(tmp_path), str(run.path), str(tmp_path.parent.name)):
+        assert private.encode() not in content
+
+
+def test_grids_are_drawn_while_training_from_the_same_noise(toy):
+    run = genzoo.train("toy", sample_every=4)
+    names = [path.name for path in run.samples()]
+    assert names == [f"step-{n:08d}.png" for n in (0, 4, 8, 12)]
+    assert provenance.read(run.samples()[1])["genzoo"]["step"] == 4
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n broken"])
+def test_files_that_cannot_be_read(tmp_path, content):
+    for name in ("a.png", "a.npz"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UsageError, match="cannot be read"):
+            provenance.read(tmp_path / name)
+    with pytest.raises(UsageError, match="is not a file"):
+        provenance.read(tmp_path)
+
+
+def test_other_peoples_metadata_are_read_with_care(tmp_path):
+    picture = Image.new("L", (4, 4))
+    for number, packet in enumerate((b"<not xml", b"<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>", b"<x/>")):
+        picture.save(tmp_path / f"{number}.jpeg", xmp=packet)
+        assert not any(provenance.read(tmp_path / f"{number}.jpeg").values())
