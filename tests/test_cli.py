@@ -85,14 +85,27 @@ def test_mistakes_are_answered_in_one_line(genzoo_command, arguments, message):
 
 def test_precedence_and_what_run_json_keeps(tmp_path, genzoo_command):
     (tmp_path / "o.toml").write_text('width = 10\nrate = 0.1\nstyle = "fancy"\nsteps = 7\npreset = "wide"\n')
-    given = ["--config", tmp_path / "o.toml", "--set", "rate=0.2", "--set", "width=11", "--width", "12", "--name", "one"]
+    given = [
+        "--config",
+        tmp_path / "o.toml",
+        "--set",
+        "rate=0.2",
+        "--set",
+        "width=11",
+        "--width",
+        "12",
+        "--name",
+        "one",
+    ]
     assert genzoo_command("train", "toy", *given).status == 0
     record = genzoo.find_run("one").record
     assert (record["options"]["width"], record["options"]["rate"], record["options"]["style"]) == (12, 0.2, "fancy")
     assert record["training"]["batch_size"] == 4  # of the preset, which the file names
     assert (record["training"]["steps"], record["preset"]) == (7, "wide")
     assert record["training"]["log_every"] == 4  # the model's default
-    assert genzoo_command("train", "toy", "--config", tmp_path / "o.toml", "--epochs", "0.5", "--name", "two").status == 0
+    assert (
+        genzoo_command("train", "toy", "--config", tmp_path / "o.toml", "--epochs", "0.5", "--name", "two").status == 0
+    )
     assert genzoo.find_run("two").step == 5  # the nearest word on how long
 
 
@@ -111,10 +124,8 @@ def test_help_lists_the_models_options_apart(genzoo_command):
     assert "--batch-size INT" in training
     assert "default: 8" in training.partition("--batch-size")[2].partition("--device")[0]  # the model's default
     assert "--width" not in training
-    for name in (
-        "data data-dir steps epochs batch-size device precision seed runs-dir name preset config set save-every"
-        " sample-every eval-every threads keep skip-bad-files"
-    ).split():
+    names = "data data-dir steps epochs batch-size device precision seed runs-dir name preset config set save-every"
+    for name in [*names.split(), "sample-every", "eval-every", "threads", "keep", "skip-bad-files"]:
         assert f"--{name} " in training.replace("\n", " "), name
 
 
@@ -140,12 +151,17 @@ def test_the_whole_way(genzoo_command, tmp_path):
     first, second = (genzoo_command("sample", "toy").out.strip() for _ in range(2))
     assert first.endswith("sample-001.png")
     assert second.endswith("sample-002.png")
-    outcome = genzoo_command("sample", "toy", "-n", 5, "--shift", 0.5, "--seed", 3, "--out", tmp_path / "a.npz", "--json")
+    outcome = genzoo_command(
+        "sample", "toy", "-n", 5, "--shift", 0.5, "--seed", 3, "--out", tmp_path / "a.npz", "--json"
+    )
     assert json.loads(outcome.out)["path"] == str(tmp_path / "a.npz")
     marks = json.loads(genzoo_command("provenance", tmp_path / "a.npz", "--json").out)["genzoo"]
     assert (marks["seed"], marks["shift"], marks["run"], marks["model"]) == (3, 0.5, "one", "toy")
     assert "trainedAlgorithmicMedia" in genzoo_command("provenance", first).out
-    assert genzoo_command("sample", "toy", "-n", 3, "--separate", "--format", "jpeg", "--out", tmp_path / "many").status == 0
+    assert (
+        genzoo_command("sample", "toy", "-n", 3, "--separate", "--format", "jpeg", "--out", tmp_path / "many").status
+        == 0
+    )
     assert len(list((tmp_path / "many").glob("*.jpeg"))) == 3
 
 
@@ -206,7 +222,10 @@ def test_shell_completion_knows_models_runs_and_choices():
     def complete(words, incomplete):
         from click.shell_completion import ShellComplete
 
-        return [item.value for item in ShellComplete(cli, {}, "genzoo", "_GENZOO_COMPLETE").get_completions(words, incomplete)]
+        return [
+            item.value
+            for item in ShellComplete(cli, {}, "genzoo", "_GENZOO_COMPLETE").get_completions(words, incomplete)
+        ]
 
     assert complete(["train"], "v") == ["vae"]
     assert complete(["sample"], "") == ["first-one", "toy"]
@@ -219,10 +238,15 @@ def test_a_bar_is_drawn_on_a_terminal():
     import pty
 
     leader, follower = pty.openpty()
-    code = f"import sys; sys.path.insert(0, {os.path.dirname(__file__) + '/toy'!r}); from genzoo.cli import main; main()"
+    code = (
+        f"import sys; sys.path.insert(0, {os.path.dirname(__file__) + '/toy'!r}); from genzoo.cli import main; main()"
+    )
     arguments = ["train", "toy", "--pause", "0.1", "--log-every", "1"]
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], stderr=follower, stdout=subprocess.DEVNULL, env=os.environ | {"TERM": "xterm"}
+        [sys.executable, "-c", code, *arguments],
+        stderr=follower,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"TERM": "xterm"},
     )
     os.close(follower)
     seen = b""

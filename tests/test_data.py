@@ -268,12 +268,16 @@ def write_idx(folder, images, labels, part):
     (folder / f"{part}-labels-idx1-ubyte").write_bytes(bytes(header) + labels.tobytes())
 
 
-@pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST"), ("kmnist", "KMNIST")])
+@pytest.mark.parametrize(
+    ("name", "folder"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST"), ("kmnist", "KMNIST")]
+)
 def test_files_in_the_data_folder_are_used_as_they_are(tmp_path, genzoo_command, name, folder):
     rng = np.random.default_rng(0)
     raw = tmp_path / "data" / folder / "raw"
     for part, count in (("train", 30), ("t10k", 20)):
-        write_idx(raw, rng.integers(0, 256, (count, 28, 28), np.uint8), rng.integers(0, 10, count).astype(np.uint8), part)
+        write_idx(
+            raw, rng.integers(0, 256, (count, 28, 28), np.uint8), rng.integers(0, 10, count).astype(np.uint8), part
+        )
     data, spec = read(name)
     assert (spec.shape, spec.train_count, spec.test_count, len(spec.classes)) == ((1, 28, 28), 30, 20, 10)
     assert data.train_images.dtype == torch.uint8

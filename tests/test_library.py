@@ -74,7 +74,9 @@ def test_imports_run_one_way():
         "generator", "checkpoint", "provenance", "samples", "plan", "sampling", "run", "training", "arguments",
         "progress", "cli", "__main__",
     ]  # fmt: skip
-    files = {path.stem if path.parent == CORE else "data": path for path in CORE.rglob("*.py") if path.stem != "__init__"}
+    files = {
+        path.stem if path.parent == CORE else "data": path for path in CORE.rglob("*.py") if path.stem != "__init__"
+    }
     assert set(files) == set(order)
     for path in CORE.rglob("*.py"):
         own = path.stem if path.parent == CORE else "data"

@@ -24,7 +24,8 @@ def fit_and_keep(self, run):
     save_file(self.state_dict(), os.path.join(sys.argv[1], f"rank{os.environ['RANK']}.safetensors"))
 VAE.fit = fit_and_keep
 options = dict(steps=20, batch_size=32, threads=1, log_every=5, save_every=10, sample_every=0, device="cpu")
-run = genzoo.train("vae", architecture="mlp", prior="gaussian", learning_rate_schedule="constant", name="pair", **options)
+model = dict(architecture="mlp", prior="gaussian", learning_rate_schedule="constant")
+run = genzoo.train("vae", name="pair", **model, **options)
 if len(sys.argv) > 2:
     genzoo.resume("pair", steps=30)
 """
@@ -33,7 +34,16 @@ if len(sys.argv) > 2:
 def launch(tmp_path, *arguments):
     script = tmp_path / "pair.py"
     script.write_text(SCRIPT)
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script), str(tmp_path), *arguments]
+    command = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        str(script),
+        str(tmp_path),
+        *arguments,
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

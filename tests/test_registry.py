@@ -64,7 +64,10 @@ def test_a_broken_plugin_is_named_and_the_rest_works(install, genzoo_command, co
 
 
 def test_a_failed_plugin_leaves_no_hook_behind(install):
-    install("bad_plugin", "import genzoo\n@genzoo.hookimpl\ndef genzoo_run_ended(): pass\n@genzoo.hookimpl\ndef genzoo_x(): pass")
+    install(
+        "bad_plugin",
+        "import genzoo\n@genzoo.hookimpl\ndef genzoo_run_ended(): pass\n@genzoo.hookimpl\ndef genzoo_x(): pass",
+    )
     assert plugin("bad_plugin").status == "failed"
     assert not any("bad" in name for name, _ in registry().manager.list_name_plugin())
 

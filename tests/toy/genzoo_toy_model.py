@@ -4,10 +4,11 @@ import random
 import time
 
 import click
-import genzoo
 import numpy as np
 import torch
 from torch import nn
+
+import genzoo
 
 
 class Toy(genzoo.Generator):
@@ -16,7 +17,9 @@ class Toy(genzoo.Generator):
     def __init__(self, config, data):
         super().__init__(config, data)
         pixels = int(np.prod(data.shape))
-        self.mean = nn.Sequential(nn.Linear(3, config.width, config.bias), nn.Dropout(0.5), nn.Linear(config.width, pixels))
+        self.mean = nn.Sequential(
+            nn.Linear(3, config.width, config.bias), nn.Dropout(0.5), nn.Linear(config.width, pixels)
+        )
         self.critic = nn.Linear(pixels, 1)
 
     def fit(self, run):
@@ -56,7 +59,10 @@ def load_dots(data_dir):
     images = torch.randint(0, 256, (50, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     labels = torch.arange(50) % 2
     return genzoo.ImageData(
-        train_images=images[:40], train_labels=labels[:40], test_images=images[40:], test_labels=labels[40:],
+        train_images=images[:40],
+        train_labels=labels[:40],
+        test_images=images[40:],
+        test_labels=labels[40:],
         classes=("a", "b"),
     )
 

@@ -12,16 +12,16 @@ from genzoo import GeneratorSpec, option
 class VAEOptions:
     """What a VAE is made of and how it is trained."""
 
-    architecture: str = option("mlp", help="Fully connected or convolutional networks.", choices=("mlp", "conv"))
+    architecture: str = option("conv", help="Convolutional or fully connected networks.", choices=("conv", "mlp"))
     latent_dim: int = option(16, help="Size of the latent vector z.", minimum=1, maximum=4096)
     hidden_sizes: tuple[int, ...] = option(
-        (512,),
+        (256,),
         help="Widths of the encoder's dense layers; the decoder mirrors them.",
         minimum=1,
         maximum=65536,
     )
     conv_channels: tuple[int, ...] = option(
-        (32, 64),
+        (16, 32),
         help="Channels of the encoder's stride-2 convolutions (conv); the decoder mirrors them.",
         minimum=1,
     )
@@ -35,11 +35,11 @@ class VAEOptions:
     free_bits: float = option(0.0, help="KL that each latent dimension has for free.", unit="nats", minimum=0)
     max_log_variance: float = option(10.0, help="Clamp the encoder's log variance to +- this.", above=0, maximum=30)
     prior: str = option(
-        "gaussian",
+        "mixture",
         help="What samples are decoded from: N(0, I), or a Gaussian mixture fitted to the encoded training data.",
-        choices=("gaussian", "mixture"),
+        choices=("mixture", "gaussian"),
     )
-    prior_components: int = option(20, help="Components of the mixture.", minimum=1, maximum=1000)
+    prior_components: int = option(50, help="Components of the mixture.", minimum=1, maximum=1000)
     learning_rate: float = option(1e-3, help="Adam's step size at the start.", above=0, maximum=1)
     learning_rate_schedule: str = option(
         "cosine",
@@ -72,11 +72,13 @@ def genzoo_generators() -> list[GeneratorSpec]:
             target="genzoo_vae.model:VAE",
             config=VAEOptions,
             sample_options=VAESampleOptions,
-            defaults={"steps": 3000, "batch_size": 128},
+            defaults={"steps": 2500, "batch_size": 128},
             presets={
                 "article": {
+                    "architecture": "mlp",
                     "likelihood": "mse",
                     "beta": 2.5e-4,
+                    "prior": "gaussian",
                     "hidden_sizes": (512,),
                     "latent_dim": 16,
                     "learning_rate_schedule": "constant",
@@ -84,6 +86,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
                     "steps": 5000,
                 },
                 "binarized": {
+                    "architecture": "mlp",
                     "likelihood": "bernoulli",
                     "hidden_sizes": (400,),
                     "latent_dim": 40,

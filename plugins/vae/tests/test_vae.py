@@ -1,0 +1,236 @@
+"""The mathematics of the VAE, and that each of its forms trains, samples and resumes."""
+
+import math
+import shutil
+
+import pytest
+import torch
+from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
+
+import genzoo
+from genzoo import DataSpec, RandomStreams
+from genzoo_vae import VAEOptions, VAESampleOptions
+from genzoo_vae.model import VAE, gaussian_kl
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENZOO_RUNS_DIR", str(tmp_path / "runs"))
+
+
+def data(shape=(1, 5, 4)):
+    return DataSpec(
+        name="d", modality="image", shape=shape, classes=(), train_count=100, test_count=10, fingerprint="0"
+    )
+
+
+def vae(shape=(1, 5, 4), seed=0, **options):
+    torch.manual_seed(seed)
+    return VAE(
+        VAEOptions(**{"architecture": "mlp", "prior": "gaussian", "hidden_sizes": (16,), "latent_dim": 3} | options),
+        data(shape),
+    )
+
+
+def test_kl_in_closed_form_is_that_of_monte_carlo():
+    torch.manual_seed(0)
+    mu, log_var = torch.randn(6), torch.randn(6)
+    q, p = Normal(mu, (0.5 * log_var).exp()), Normal(0.0, 1.0)
+    assert torch.allclose(gaussian_kl(mu, log_var), kl_divergence(q, p), atol=1e-6)
+    z = q.sample((200_000,))
+    difference = q.log_prob(z) - p.log_prob(z)
+    error = difference.std(0) / len(z) ** 0.5
+    assert ((gaussian_kl(mu, log_var) - difference.mean(0)).abs() < 4 * error).all()
+    assert (gaussian_kl(torch.zeros(2), torch.zeros(2)) == 0).all()
+
+
+def test_reconstruction_losses_are_the_distributions_they_name():
+    torch.manual_seed(0)
+    images, output = torch.rand(4, 1, 5, 4), torch.randn(4, 1, 5, 4)
+    binary = images.round()
+    expected = -Bernoulli(logits=output).log_prob(binary).flatten(1).sum(1)
+    assert torch.allclose(vae().reconstruction_loss(binary, output), expected, atol=1e-4)
+    model = vae(likelihood="gaussian")
+    expected = -Normal(output, model.log_scale.exp()).log_prob(images).flatten(1).sum(1)
+    assert torch.allclose(model.reconstruction_loss(images, output), expected, atol=1e-4)
+
+
+def test_mse_loss_is_the_articles_and_its_likelihood_goes_with_it():
+    model = vae(likelihood="mse", beta=0.01)
+    torch.manual_seed(0)
+    images, kl = torch.rand(4, 1, 5, 4), torch.rand(4, 3)
+    output = model.decoder(torch.randn(4, 3))
+    loss = model.objective(model.reconstruction_loss(images, output), kl, 0.01)
+    expected = (images - output.sigmoid()).square().mean() + 0.01 * kl.sum(1).mean()
+    assert torch.allclose(loss, expected, atol=1e-5)
+    scale = math.sqrt(0.01 * 20 / 2)
+    nats = -Normal(output.sigmoid(), scale).log_prob(images).flatten(1).sum(1)
+    assert torch.allclose(model.reconstruction_loss(images, output), nats, atol=1e-4)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "mse"])
+def test_the_bound_is_below_the_importance_weighted_estimate_which_grows_with_k(likelihood):
+    model = vae(likelihood=likelihood, beta=0.1 if likelihood == "mse" else 1.0)
+    images = torch.rand(20, 1, 5, 4).round()
+    torch.manual_seed(0)
+
+    def mean_and_error(values):
+        means = torch.stack(values).mean(1)
+        return means.mean(), means.std() / len(means) ** 0.5
+
+    def estimate(k):
+        return mean_and_error([model.log_likelihood(images, num_samples=k) for _ in range(200)])
+
+    with torch.no_grad():
+        draws = [model(images) for _ in range(200)]
+    bound, error = mean_and_error([-(reconstruction + kl.sum(1)) for reconstruction, kl in draws])
+    one, error_of_one = estimate(1)
+    assert (bound - one).abs() < 4 * (error + error_of_one)  # k = 1 is the bound, in expectation
+    few, many = estimate(5)[0], estimate(100)[0]
+    assert bound < few < many
+
+
+def test_a_linear_gaussian_model_has_its_exact_likelihood():
+    """p(x|z) = N(Wz + b, s^2 I) gives p(x) = N(b, W W^T + s^2 I); with orthogonal columns q(z|x) can be exact too."""
+    model = vae(likelihood="gaussian", hidden_sizes=(), latent_dim=3)
+    torch.manual_seed(1)
+    weight = torch.linalg.qr(torch.randn(20, 3)).Q * torch.tensor([2.0, 1.0, 0.5])
+    bias, scale = torch.randn(20), 0.3
+    encoder, decoder = model.encoder[1], model.decoder[0]
+    precision = 1 + weight.square().sum(0) / scale**2  # of the posterior, diagonal
+    with torch.no_grad():
+        model.log_scale.fill_(math.log(scale))
+        decoder.weight.copy_(weight)
+        decoder.bias.copy_(bias)
+        mean = weight.T / scale**2 / precision[:, None]
+        encoder.weight.copy_(torch.cat([mean, torch.zeros(3, 20)]))
+        encoder.bias.copy_(torch.cat([-mean @ bias, -precision.log()]))
+    images = torch.randn(8, 1, 5, 4)
+    exact = MultivariateNormal(bias, weight @ weight.T + scale**2 * torch.eye(20)).log_prob(images.flatten(1))
+    assert torch.allclose(model.log_likelihood(images, num_samples=1), exact, atol=1e-3)  # no variance at all
+    with torch.no_grad():
+        reconstruction, kl = model(images.repeat(4000, 1, 1, 1))
+        encoder.bias[:3] += 0.1  # a posterior that is not exact: the bound falls by the KL between the two
+    bound = -(reconstruction + kl.sum(1)).view(4000, 8).mean(0)
+    assert torch.allclose(bound, exact, atol=0.1)
+    many = model.log_likelihood(images, num_samples=20_000)
+    assert torch.allclose(many, exact, atol=0.1)
+    with torch.no_grad():
+        reconstruction, kl = model(images.repeat(4000, 1, 1, 1))
+    worse = -(reconstruction + kl.sum(1)).view(4000, 8).mean(0)
+    gap = 0.5 * (0.1**2 * precision).sum()
+    assert torch.allclose(exact - worse, gap.expand(8), atol=0.1)
+
+
+def test_free_bits_are_free():
+    model = vae(free_bits=0.5)
+    kl = torch.tensor([[0.1, 0.2, 3.0]])
+    assert model.objective(torch.zeros(1), kl, 1.0) == pytest.approx(0.5 + 0.5 + 3.0)
+    assert vae().objective(torch.zeros(1), kl, 2.0) == pytest.approx(6.6)
+
+
+def test_log_variance_is_clamped():
+    model = vae(max_log_variance=0.5)
+    with torch.no_grad():
+        model.encoder[-1].bias.fill_(100.0)
+    assert model.posterior(torch.rand(2, 1, 5, 4))[1].max() == 0.5
+
+
+def test_a_mixture_prior_samples_its_components():
+    model = vae(prior="mixture", prior_components=2, latent_dim=2)
+    seen = []
+    model.decode = lambda z: seen.append(z)
+    model.mixture_weights.copy_(torch.tensor([0.25, 0.75]))
+    model.mixture_means.copy_(torch.tensor([[10.0, 0.0], [-10.0, 0.0]]))
+    cholesky = torch.tensor([[1.0, 0.0], [0.8, 0.6]])
+    model.mixture_cholesky.copy_(cholesky.expand(2, 2, 2))
+    model.sample(20_000, options=VAESampleOptions(), rng=RandomStreams(0, 20_000))
+    first = seen[0][seen[0][:, 0] > 0]
+    assert len(first) / 20_000 == pytest.approx(0.25, abs=0.02)
+    assert torch.allclose(first.T.cov(), cholesky @ cholesky.T, atol=0.06)
+    model.sample(50, options=VAESampleOptions(temperature=0.0), rng=RandomStreams(0, 50))
+    assert set(seen[1][:, 0].tolist()) == {10.0, -10.0}
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 17, 30), (1, 1, 1)])
+@pytest.mark.parametrize("architecture", ["mlp", "conv"])
+def test_networks_are_sized_from_the_data(shape, architecture):
+    model = vae(shape, architecture=architecture, conv_channels=(4, 6, 8)).eval()
+    images = torch.rand(2, *shape)
+    assert model.encode(images).shape == (2, 3)
+    assert model.decode(torch.randn(2, 3)).shape == images.shape
+    assert model.reconstruct(images).shape == images.shape
+
+
+def test_the_published_layouts():
+    from genzoo_vae import genzoo_generators
+
+    presets = genzoo_generators()[0].presets
+    own = {k: v for k, v in presets["binarized"].items() if k in VAEOptions.__dataclass_fields__}
+    model = VAE(VAEOptions(**own), data((1, 28, 28)))
+    shapes = [tuple(p.shape) for p in model.parameters() if p.ndim == 2]
+    assert shapes == [(400, 784), (80, 400), (400, 40), (784, 400)]
+
+
+FORMS = {
+    "default": {},
+    "mlp": {"architecture": "mlp"},
+    "gaussian": {"likelihood": "gaussian"},
+    "article": {"preset": "article"},
+    "binarized": {"preset": "binarized"},
+    "warm-up and free bits": {"kl_warmup_steps": 10, "free_bits": 0.1, "ema_decay": 0.9},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_trains_and_samples(form):
+    options = {"steps": 30, "batch_size": 32, "log_every": 10, "sample_every": 0, "prior_components": 3} | FORMS[form]
+    options |= {"steps": 30, "batch_size": 32, "log_every": 10}
+    run = genzoo.train("vae", **options)
+    lines = run.metrics()
+    assert lines[-1]["reconstruction"] < lines[0]["reconstruction"]
+    assert lines[-1]["test/bound"] > -700 or form in ("gaussian", "article")
+    images = genzoo.sample(run, 3)
+    assert images.shape == (3, 1, 28, 28)
+    originals, copies = genzoo.reconstruct(run, 4)
+    assert originals.shape == copies.shape == (4, 1, 28, 28)
+    ways = genzoo.interpolate(run, 2, num_steps=5)
+    assert ways.shape == (2, 5, 1, 28, 28)
+    model = genzoo.load(run)
+    assert torch.isfinite(model.log_likelihood(originals, num_samples=3)).all()
+    assert isinstance(model, genzoo.Reconstructs)
+    assert isinstance(model, genzoo.Encodes)
+    assert isinstance(model, genzoo.HasLikelihood)
+    assert isinstance(model, genzoo.Evaluates)
+
+
+def test_interpolations_begin_and_end_at_reconstructions():
+    run = genzoo.train("vae", steps=20, sample_every=0, prior="gaussian")
+    _, copies = genzoo.reconstruct(run, 4)
+    ways = genzoo.interpolate(run, 2, num_steps=3)
+    assert torch.allclose(ways[:, 0], copies[:2], atol=1e-4)
+    assert torch.allclose(ways[:, 2], copies[2:], atol=1e-4)
+
+
+def test_the_mixture_is_fitted_to_the_encoded_training_data():
+    run = genzoo.train("vae", steps=40, sample_every=0, prior_components=4)
+    model = genzoo.load(run)
+    assert model.mixture_weights.sum() == pytest.approx(1, abs=1e-5)
+    codes = model.mixture_means.T @ model.mixture_weights  # the mean of all codes
+    assert (model.mixture_means - codes).abs().max() > 0.1
+    again = genzoo.train("vae", steps=40, sample_every=0, prior_components=4)
+    assert torch.equal(genzoo.load(again).mixture_means, model.mixture_means)
+
+
+def test_a_resumed_vae_is_the_uninterrupted_one(monkeypatch):
+    options = {"batch_size": 16, "ema_decay": 0.9, "prior_components": 3, "log_every": 5}
+    whole = genzoo.train("vae", steps=20, name="whole", **options)
+    run = genzoo.train("vae", steps=20, name="cut", save_every=8, keep=9, **options)
+    for folder in run.checkpoints():
+        if folder.name > "step-00000008":
+            shutil.rmtree(folder)  # as after a kill at step 15
+    run.update(status="interrupted", step=8)
+    resumed = genzoo.resume("cut")
+    one, other = genzoo.load(whole).state_dict(), genzoo.load(resumed).state_dict()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert [x["loss"] for x in resumed.metrics() if "loss" in x] == [x["loss"] for x in whole.metrics() if "loss" in x]
