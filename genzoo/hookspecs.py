@@ -26,9 +26,11 @@ hookimpl = pluggy.HookimplMarker("genzoo")
 def genzoo_generators() -> list[GeneratorSpec]:  # type: ignore[empty-body]
     """Give models to the zoo. Called at most once a process, and must import nothing heavy.
 
-    @genzoo.hookimpl
-    def genzoo_generators():
-        return [GeneratorSpec(name="vae", summary="...", modality="image", target="genzoo_vae.model:VAE")]
+    Example::
+
+        @genzoo.hookimpl
+        def genzoo_generators():
+            return [GeneratorSpec(name="vae", summary="...", modality="image", target="genzoo_vae.model:VAE")]
     """
 
 
@@ -36,9 +38,11 @@ def genzoo_generators() -> list[GeneratorSpec]:  # type: ignore[empty-body]
 def genzoo_datasets() -> list[DatasetSpec]:  # type: ignore[empty-body]
     """Give data sets to the zoo. Called at most once a process, and must import nothing heavy.
 
-    @genzoo.hookimpl
-    def genzoo_datasets():
-        return [DatasetSpec(name="shapes", summary="...", modality="image", target="my_plugin.data:load")]
+    Example::
+
+        @genzoo.hookimpl
+        def genzoo_datasets():
+            return [DatasetSpec(name="shapes", summary="...", modality="image", target="my_plugin.data:load")]
     """
 
 
@@ -46,9 +50,11 @@ def genzoo_datasets() -> list[DatasetSpec]:  # type: ignore[empty-body]
 def genzoo_commands() -> list[CommandSpec]:  # type: ignore[empty-body]
     """Give commands to `genzoo`. The click command that `target` names is imported when it is called.
 
-    @genzoo.hookimpl
-    def genzoo_commands():
-        return [CommandSpec(name="publish", summary="...", target="my_plugin.publish:command")]
+    Example::
+
+        @genzoo.hookimpl
+        def genzoo_commands():
+            return [CommandSpec(name="publish", summary="...", target="my_plugin.publish:command")]
     """
 
 
@@ -56,9 +62,11 @@ def genzoo_commands() -> list[CommandSpec]:  # type: ignore[empty-body]
 def genzoo_run_started(run: Run) -> None:
     """Watch a training begin or go on: called on the main process when all is ready, before its first step.
 
-    @genzoo.hookimpl
-    def genzoo_run_started(run):
-        print(run.name, run.steps_total)
+    Example::
+
+        @genzoo.hookimpl
+        def genzoo_run_started(run):
+            print(run.name, run.steps_total)
     """
 
 
@@ -66,9 +74,11 @@ def genzoo_run_started(run: Run) -> None:
 def genzoo_run_logged(run: Run, step: int, values: dict[str, float]) -> None:
     """Watch a line of `metrics.jsonl`: the means of the logged values since the line before, after `step` steps.
 
-    @genzoo.hookimpl
-    def genzoo_run_logged(step, values):
-        print(step, values["loss"])
+    Example::
+
+        @genzoo.hookimpl
+        def genzoo_run_logged(step, values):
+            print(step, values["loss"])
     """
 
 
@@ -76,9 +86,11 @@ def genzoo_run_logged(run: Run, step: int, values: dict[str, float]) -> None:
 def genzoo_run_saved(run: Run, step: int, folder: Path) -> None:
     """Watch a checkpoint: called when `folder` is complete on the disk.
 
-    @genzoo.hookimpl
-    def genzoo_run_saved(folder):
-        shutil.copytree(folder, backup / folder.name)
+    Example::
+
+        @genzoo.hookimpl
+        def genzoo_run_saved(folder):
+            shutil.copytree(folder, backup / folder.name)
     """
 
 
@@ -86,7 +98,9 @@ def genzoo_run_saved(run: Run, step: int, folder: Path) -> None:
 def genzoo_run_ended(run: Run, status: str, error: BaseException | None) -> None:
     """Watch a training end: `status` is "finished", "interrupted" or "failed", `error` what ended it if not all steps.
 
-    @genzoo.hookimpl
-    def genzoo_run_ended(run, status):
-        send_mail(f"{run.name} {status}")
+    Example::
+
+        @genzoo.hookimpl
+        def genzoo_run_ended(run, status):
+            send_mail(f"{run.name} {status}")
     """

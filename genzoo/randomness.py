@@ -45,12 +45,12 @@ class RandomStreams:
         ]
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal float32 numbers of shape (count, *shape); row i continues stream i."""
+        """Standard normal float32 numbers of shape `(count, *shape)`; row i continues stream i."""
         rows = [stream.standard_normal(shape, dtype=np.float32) for stream in self._streams]
         return self._stack(rows, shape)
 
     def uniform(self, *shape: int) -> Tensor:
-        """Uniform float32 numbers in [0, 1) of shape (count, *shape); row i continues stream i."""
+        """Uniform float32 numbers in [0, 1) of shape `(count, *shape)`; row i continues stream i."""
         rows = [stream.random(shape, dtype=np.float32) for stream in self._streams]
         return self._stack(rows, shape)
 

@@ -1,0 +1,97 @@
+"""Sphinx: the pages in this folder, with what can be generated from the code generated from it."""
+
+from __future__ import annotations
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from genzoo import __version__
+from genzoo.options import rows
+from genzoo.registry import registry
+from genzoo.spec import TrainOptions
+
+project, author, version = "genzoo", "The genzoo developers", __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
+html_theme = "furo"
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+suppress_warnings = ["myst.xref_missing"]
+
+
+class _Table(SphinxDirective):
+    """A Markdown table, parsed in place."""
+
+    heading: tuple[str, ...] = ()
+
+    def cells(self) -> list[tuple[str, ...]]:
+        raise NotImplementedError
+
+    def run(self) -> list[nodes.Node]:
+        lines = [self.heading, tuple("---" for _ in self.heading), *self.cells()]
+        text = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+        container = nodes.container()
+        self.state.nested_parse(StringList(text), self.content_offset, container)
+        return container.children
+
+
+class OptionsTable(_Table):
+    """`genzoo-options MODEL`, or `genzoo-options training`: every option with its default, bounds and help."""
+
+    required_arguments = 1
+    heading = ("option", "default", "allowed", "what it does")
+
+    def cells(self) -> list[tuple[str, ...]]:
+        name = self.arguments[0]
+        config = TrainOptions if name == "training" else registry().generators.get(name)[1].config
+        return [
+            (f"`{flag}`", f"`{default}`" if default else "", allowed, text)
+            for flag, default, allowed, text in rows(config)
+        ]
+
+
+class PresetsTable(_Table):
+    """`genzoo-presets MODEL`: what each preset sets."""
+
+    required_arguments = 1
+    heading = ("preset", "sets")
+
+    def cells(self) -> list[tuple[str, ...]]:
+        spec = registry().generators.get(self.arguments[0])[1]
+        return [
+            (f"`{name}`", ", ".join(f"`{k}={v}`" for k, v in values.items())) for name, values in spec.presets.items()
+        ]
+
+
+class ModelsTable(_Table):
+    """`genzoo-models`: the models that are installed."""
+
+    heading = ("model", "modality", "plugin", "what it is", "paper")
+
+    def cells(self) -> list[tuple[str, ...]]:
+        return [
+            (f"`{name}`", spec.modality, plugin.distribution, spec.summary, spec.paper)
+            for name, plugin, spec in registry().generators
+        ]
+
+
+class DataTable(_Table):
+    """`genzoo-data`: the data sets that have a name."""
+
+    heading = ("name", "what it is", "from")
+
+    def cells(self) -> list[tuple[str, ...]]:
+        return [(f"`{name}`", spec.summary, spec.source) for name, _, spec in registry().datasets]
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directives."""
+    app.add_directive("genzoo-options", OptionsTable)
+    app.add_directive("genzoo-presets", PresetsTable)
+    app.add_directive("genzoo-models", ModelsTable)
+    app.add_directive("genzoo-data", DataTable)
