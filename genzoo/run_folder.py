@@ -24,6 +24,7 @@ from typing import Any
 from genzoo.errors import GenzooError, UsageError, unknown
 
 FORMAT = 1
+KEYS = ("model", "plugin", "options", "training", "data_spec", "status", "step", "steps_total", "seconds", "started")
 STATUSES = ("running", "finished", "interrupted", "failed", "killed")
 
 
@@ -55,6 +56,8 @@ class RunFolder:
             raise GenzooError(f"{self.path}: run.json is damaged") from None
         if not isinstance(record, dict) or record.get("format") != FORMAT:
             raise GenzooError(f"{self.path}: run.json is of a format that this genzoo does not know; upgrade genzoo")
+        if missing := [key for key in KEYS if key not in record]:
+            raise GenzooError(f"{self.path}: run.json is damaged: it does not say the {missing[0]}")
         return record
 
     @property
