@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from genzoo.generator import Reconstructs as Reconstructs
     from genzoo.hookspecs import API_VERSION as API_VERSION
     from genzoo.hookspecs import hookimpl as hookimpl
+    from genzoo.linear import Linear as Linear
     from genzoo.options import option as option
     from genzoo.plan import list_models as list_models
     from genzoo.randomness import RandomStreams as RandomStreams
@@ -49,6 +50,7 @@ _HOME = {
     "errors": ("Diverged", "GenzooError", "GenzooWarning", "Interrupted", "UsageError"),
     "generator": ("Encodes", "Evaluates", "Generator", "HasLikelihood", "Reconstructs"),
     "hookspecs": ("API_VERSION", "hookimpl"),
+    "linear": ("Linear",),
     "options": ("option",),
     "randomness": ("RandomStreams",),
     "run": ("Run",),

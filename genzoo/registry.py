@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib import import_module
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
@@ -35,6 +36,42 @@ class Plugin:
     status: str = "loaded"
     problems: list[str] = field(default_factory=list)
     module: ModuleType | None = None
+
+
+def installed() -> Iterator[tuple[Plugin, str]]:
+    """The entry points of the group `genzoo` and the modules they name, from the distributions on `sys.path`.
+
+    What `importlib.metadata.entry_points` would give; importing that takes a fifth of the time of `genzoo list`.
+    """
+    seen = set()
+    for folder in sys.path:
+        try:
+            names = sorted(os.listdir(folder or "."))
+        except OSError:
+            continue
+        for name in names:
+            if not name.endswith((".dist-info", ".egg-info")):
+                continue
+            path = os.path.join(folder, name)
+            section = re.search(rf"^\[{GROUP}\]\s*$([^\[]*)", _text(path, "entry_points.txt"), flags=re.MULTILINE)
+            if section is None:
+                continue
+            about = _text(path, "METADATA") or _text(path, "PKG-INFO")
+            facts = dict(re.findall(r"^(Name|Version): *(.+?)\s*$", about.partition("\n\n")[0], flags=re.MULTILINE))
+            distribution = re.sub(r"[-_.]+", "-", facts.get("Name", name.partition("-")[0])).lower()
+            if distribution in seen:  # the first on the path is the one that is imported
+                continue
+            seen.add(distribution)
+            for entry, target in re.findall(r"^\s*([^#=\s][^=]*?)\s*=\s*([\w.]+)", section[1], flags=re.MULTILINE):
+                yield Plugin(entry, distribution, facts.get("Version", "")), target
+
+
+def _text(folder: str, name: str) -> str:
+    try:
+        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 class Shelf(Generic[Spec]):
@@ -87,7 +124,7 @@ def _same_name(kind: str, name: str, other: str, own: str) -> str:
 class Registry:
     """All that the installed plugins give, and what is wrong with those that failed."""
 
-    def __init__(self, found: list[EntryPoint] | None = None, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self.manager = pluggy.PluginManager("genzoo")
         self.manager.add_hookspecs(hookspecs)
         self.plugins: list[Plugin] = []
@@ -96,15 +133,13 @@ class Registry:
         self.commands: Shelf[CommandSpec] = Shelf("command")
         self._add_own_datasets()
         allowed, blocked = _names(environ.get("GENZOO_PLUGINS")), _names(environ.get("GENZOO_BLOCK"))
-        found = list(entry_points(group=GROUP)) if found is None else found
-        for entry in sorted(found, key=lambda e: (e.name, e.value)):
-            plugin = _plugin_of(entry)
+        for plugin, target in sorted(installed(), key=lambda found: (found[0].name, found[0].distribution)):
             self.plugins.append(plugin)
             names = {plugin.name, plugin.distribution}
             if (allowed is not None and not names & allowed) or (blocked is not None and names & blocked):
                 plugin.status = "blocked"
             else:
-                self._load(plugin, entry)
+                self._load(plugin, target)
 
     def _add_own_datasets(self) -> None:
         from genzoo.data import DATASETS
@@ -114,11 +149,11 @@ class Registry:
             self.datasets.add(core, spec)
         self._own_datasets = {spec.name for spec in DATASETS}
 
-    def _load(self, plugin: Plugin, entry: EntryPoint) -> None:
+    def _load(self, plugin: Plugin, target: str) -> None:
         """Import a plugin, check its hooks and take what it gives: all of it or, with the reason kept, nothing."""
         name = f"{plugin.distribution}:{plugin.name}"
         try:
-            module = entry.load()
+            module = import_module(target)
             wanted = getattr(module, "GENZOO_API", 1)
             if wanted > hookspecs.API_VERSION:
                 raise UsageError(
@@ -188,14 +223,6 @@ RESERVED_COMMANDS: set[str] = {
 
 def _names(text: str | None) -> set[str] | None:
     return None if text is None else {part.strip() for part in text.split(",") if part.strip()}
-
-
-def _plugin_of(entry: EntryPoint) -> Plugin:
-    distribution = getattr(entry, "dist", None)
-    if distribution is None:
-        return Plugin(entry.name, "unknown", "")
-    name = re.sub(r"[-_.]+", "-", distribution.name).lower()
-    return Plugin(entry.name, name, distribution.version)
 
 
 def _check_marks(module: ModuleType) -> None:

@@ -25,7 +25,6 @@ from genzoo.errors import GenzooError, UsageError, unknown
 
 FORMAT = 1
 KEYS = ("model", "plugin", "options", "training", "data_spec", "status", "step", "steps_total", "seconds", "started")
-STATUSES = ("running", "finished", "interrupted", "failed", "killed")
 
 
 def runs_folder(runs_dir: str | None) -> Path:
@@ -77,7 +76,7 @@ class RunFolder:
 
     @property
     def status(self) -> str:
-        """One of `STATUSES`; "killed" is a run that says it is running and that no process holds."""
+        """Either "running", "finished", "interrupted", "failed", or "killed": no process holds it though it runs."""
         status = str(self.record["status"])
         return "killed" if status == "running" and not self.is_held() else status
 

@@ -25,6 +25,7 @@ from genzoo.data.files import Progress, tick
 from genzoo.data.images import ImageData, place
 from genzoo.errors import GenzooError, GenzooWarning, Interrupted, UsageError, one_line
 from genzoo.generator import Generator
+from genzoo.linear import onednn_is_faster
 from genzoo.options import build, to_json
 from genzoo.plan import Plan, plan
 from genzoo.randomness import derive_seed, random_state, restore_random_state, seed_everything
@@ -278,6 +279,7 @@ def _environment(plugin: str, accelerator: Accelerator, device: torch.device) ->
         "precision": accelerator.mixed_precision,
         "processes": accelerator.num_processes,
         "threads": torch.get_num_threads(),
+        "linear": "onednn" if device.type == "cpu" and onednn_is_faster() else "torch",
         "system": platform.system(),
         "python": platform.python_version(),
         **own,

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from genzoo import UsageError
-from genzoo.registry import registry
+from genzoo.registry import installed, registry
 
 MODEL = """
     import genzoo
@@ -15,6 +15,18 @@ MODEL = """
     def genzoo_generators():
         return [GeneratorSpec(name={name!r}, summary="s", modality="image", target="x:Y")]
 """
+
+
+def test_what_is_installed_is_what_importlib_finds(toy):
+    import re
+    from importlib.metadata import entry_points
+
+    expected = {
+        (e.name, e.module, re.sub("[-_.]+", "-", e.dist.name).lower(), e.dist.version)
+        for e in entry_points(group="genzoo")
+    }
+    assert {(p.name, target, p.distribution, p.version) for p, target in installed()} == expected
+    assert {"vae", "toy"} <= {name for name, *_ in expected}
 
 
 def plugin(name):

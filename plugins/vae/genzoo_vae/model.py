@@ -32,7 +32,7 @@ def dense(sizes: list[int]) -> nn.Sequential:
     """Linear layers with ReLU between them."""
     layers: list[nn.Module] = []
     for before, after in pairwise(sizes):
-        layers += [nn.Linear(before, after), nn.ReLU()]
+        layers += [genzoo.Linear(before, after), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
 
@@ -99,13 +99,13 @@ class VAE(Generator):
         """
         if self.config.likelihood == "bernoulli":
             return F.binary_cross_entropy_with_logits(output, images, reduction="none").flatten(1).sum(1)
+        pixels = math.prod(self.data.shape)
         if self.config.likelihood == "mse":
-            log_scale = output.new_tensor(self.config.beta * images[0].numel() / 2).log() / 2
-            output = output.sigmoid()
+            output, log_variance = output.sigmoid(), output.new_tensor(self.config.beta * pixels / 2).log()
         else:
-            log_scale = self.log_scale
-        error = (images - output) * (-log_scale).exp()
-        return (0.5 * error.square() + log_scale + 0.5 * math.log(2 * math.pi)).flatten(1).sum(1)
+            log_variance = 2 * self.log_scale
+        error = (images - output).square().flatten(1).sum(1)
+        return 0.5 * (error * (-log_variance).exp() + pixels * (log_variance + math.log(2 * math.pi)))
 
     def binarized(self, images: Tensor) -> Tensor:
         """For the Bernoulli likelihood, pixels as draws of 0 or 1 with their value as probability."""
