@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -19,7 +20,7 @@ SIZES = (784, 512, 256, 512, 784)
 
 def network(kind: type[nn.Linear]) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for before, after in zip(SIZES[:-1], SIZES[1:], strict=True):
+    for before, after in pairwise(SIZES):
         layers += [kind(before, after), nn.ReLU()]
     return nn.Sequential(*layers)
 

@@ -70,8 +70,8 @@ def test_plugins_import_only_public_names():
 def test_imports_run_one_way():
     """errors, options -> specs -> registry, data -> checkpoint, run -> training, sampling -> cli."""
     order = [
-        "errors", "options", "spec", "hookspecs", "data", "run_folder", "registry", "randomness", "average", "linear", "logbook",
-        "generator", "checkpoint", "provenance", "samples", "plan", "sampling", "run", "training", "arguments",
+        "errors", "options", "spec", "hookspecs", "data", "run_folder", "registry", "randomness", "average", "linear",
+        "logbook", "generator", "checkpoint", "provenance", "samples", "plan", "sampling", "run", "training", "arguments",
         "progress", "cli", "__main__",
     ]  # fmt: skip
     files = {
