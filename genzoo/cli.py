@@ -41,6 +41,9 @@ def main() -> None:
         sys.exit(status if isinstance(status, int) else 0)
     except GenzooError as error:
         _fail(str(error), error.exit_status)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):

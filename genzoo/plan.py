@@ -12,7 +12,7 @@ from genzoo.data import locate
 from genzoo.errors import UsageError, unknown
 from genzoo.options import build, normalise, options_of, read_toml
 from genzoo.registry import Plugin, registry
-from genzoo.run_folder import check_writable, runs_folder
+from genzoo.run_folder import check_free, check_writable, runs_folder
 from genzoo.spec import GeneratorSpec, TrainOptions
 
 
@@ -58,7 +58,10 @@ def plan(
     config, training = _sort(spec, values)
     if isinstance(path := locate(training.data, registry().datasets), Path):
         training = replace(training, data=str(path.resolve()))
-    check_writable(runs_folder(training.runs_dir))
+    folder = runs_folder(training.runs_dir)
+    check_writable(folder)
+    if training.name is not None:
+        check_free(folder / training.name)
     return Plan(spec, plugin, preset, config, training)
 
 

@@ -154,19 +154,24 @@ class RunFolder:
 
 def create(path: Path, record: dict[str, Any]) -> RunFolder:
     """A new run's folder. Raises `UsageError` if it exists, `GenzooError` if it cannot be written."""
+    check_free(path)
     try:
         path.mkdir(parents=True)
-    except FileExistsError:
-        raise UsageError(
-            f"run {path.name!r} exists in {path.parent};"
-            f" `genzoo resume {path.name}` goes on with it, or choose another --name"
-        ) from None
     except OSError as error:
         raise _unwritable(path.parent, error) from None
     for part in ("checkpoints", "samples"):
         (path / part).mkdir()
     write_json(path / "run.json", {"format": FORMAT, **record})
     return RunFolder(path)
+
+
+def check_free(path: Path) -> None:
+    """Raises `UsageError` if there is something at a new run's `path`."""
+    if path.exists():
+        raise UsageError(
+            f"run {path.name!r} exists in {path.parent}; `genzoo resume {path.name}` goes on with it, or choose another"
+            " --name"
+        )
 
 
 def check_writable(folder: Path) -> None:

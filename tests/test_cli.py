@@ -83,6 +83,14 @@ def test_mistakes_are_answered_in_one_line(genzoo_command, arguments, message):
     assert message in outcome.err
 
 
+@pytest.mark.parametrize("arguments", [[], ["train"]])
+def test_a_bare_command_shows_its_help(genzoo_command, arguments):
+    outcome = genzoo_command(*arguments)
+    assert outcome.status == 2
+    assert outcome.err.startswith("Usage: genzoo")
+    assert outcome.err.count("\n") > 5
+
+
 def test_precedence_and_what_run_json_keeps(tmp_path, genzoo_command):
     (tmp_path / "o.toml").write_text('width = 10\nrate = 0.1\nstyle = "fancy"\nsteps = 7\npreset = "wide"\n')
     given = [
