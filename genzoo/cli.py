@@ -37,7 +37,7 @@ def main() -> None:
     """Run the command line: one line for an error, exit status 2 for a wrong request, 1 for a failure."""
     warnings.showwarning = _show_warning(warnings.showwarning)
     try:
-        status = cli.main(standalone_mode=False)
+        status = cli.main(prog_name="genzoo", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except GenzooError as error:
         _fail(str(error), error.exit_status)
