@@ -31,6 +31,21 @@ runs_dir_option = click.option(
     "--runs-dir", metavar="FOLDER", help="Folder of runs. Default: GENZOO_RUNS_DIR, or runs."
 )
 run_argument = click.argument("run", shell_complete=complete_run)
+seed_type = click.IntRange(0, 2**31 - 1)
+
+
+def picture_options(command: Any) -> Any:
+    """The options of commands that make one picture from held-out images."""
+    for option in (
+        as_json_option,
+        runs_dir_option,
+        click.option("--device", default="auto", metavar="TEXT", help=DEVICES),
+        click.option("--overwrite", is_flag=True, help="Let --out take the place of what is there."),
+        click.option("--out", metavar="FILE", help="Default: a new file in the run's samples."),
+        click.option("--seed", type=seed_type, default=0, show_default=True, help="Which held-out images."),
+    ):
+        command = option(command)
+    return command
 
 
 def main() -> None:
@@ -229,7 +244,7 @@ def resume(
 @click.option("-n", "count", type=click.IntRange(1, 1_000_000), default=64, show_default=True, help="How many.")
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**31 - 1),
+    type=seed_type,
     default=0,
     show_default=True,
     help="Sample i is a function of (seed, i).",
@@ -271,12 +286,7 @@ def sample(
 @cli.command()
 @run_argument
 @click.option("-n", "count", type=click.IntRange(1, 10_000), default=32, show_default=True, help="How many.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Which held-out images.")
-@click.option("--out", metavar="FILE", help="Default: a new file in the run's samples.")
-@click.option("--overwrite", is_flag=True, help="Let --out take the place of what is there.")
-@click.option("--device", default="auto", metavar="TEXT", help=DEVICES)
-@runs_dir_option
-@as_json_option
+@picture_options
 def reconstruct(
     run: str,
     count: int,
@@ -306,12 +316,7 @@ def reconstruct(
 @run_argument
 @click.option("-n", "count", type=click.IntRange(1, 1000), default=8, show_default=True, help="How many pairs.")
 @click.option("--num-steps", type=click.IntRange(2, 1000), default=10, show_default=True, help="Images on each way.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Which held-out images.")
-@click.option("--out", metavar="FILE", help="Default: a new file in the run's samples.")
-@click.option("--overwrite", is_flag=True, help="Let --out take the place of what is there.")
-@click.option("--device", default="auto", metavar="TEXT", help=DEVICES)
-@runs_dir_option
-@as_json_option
+@picture_options
 def interpolate(
     run: str, count: int, num_steps: int, seed: int, out: str | None, overwrite: bool, device: str,
     runs_dir: str | None, as_json: bool,

@@ -29,7 +29,8 @@ def onednn_is_faster() -> bool:
 
 
 class _OneDNNLinear(torch.autograd.Function):
-    """x W^T + b. The backward pass is made of the same function, so that it can be differentiated again."""
+    """x W^T + b. The backward pass is made of the same function, so that it can be differentiated again. oneDNN reads
+    a transposed second factor as it lies; a transposed first one it would copy slowly."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -43,8 +44,8 @@ class _OneDNNLinear(torch.autograd.Function):
         gradient = gradients[0].contiguous()
         for_x, for_weight, for_bias = ctx.needs_input_grad
         return (
-            _OneDNNLinear.apply(gradient, weight.t().contiguous(), None) if for_x else None,
-            _OneDNNLinear.apply(gradient.t().contiguous(), x.t().contiguous(), None) if for_weight else None,
+            _OneDNNLinear.apply(gradient, weight.t(), None) if for_x else None,
+            _OneDNNLinear.apply(gradient.t().contiguous(), x.t(), None) if for_weight else None,
             gradient.sum(0) if for_bias else None,
         )
 
