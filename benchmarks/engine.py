@@ -53,7 +53,7 @@ def bare_loop(steps: int) -> float:
     start = time.perf_counter()
     for batch in batches(DATA.train_images, DATA.train_labels, order, range(steps), torch.device("cpu")):
         reconstruction, kl = model(batch.images)
-        loss = model.objective(reconstruction, kl, model.config.beta)
+        loss, _, _ = model.objective(reconstruction, kl, model.config.beta)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -148,7 +148,8 @@ def list_command(as_json: bool) -> None:
         _print_json([_model(name, plugin, spec) for name, plugin, spec in found])
         return
     heading = ("MODEL", "MODALITY", "PLUGIN", "SUMMARY")
-    click.echo(table([heading, *((n, s.modality, f"{p.distribution} {p.version}", s.summary) for n, p, s in found)]))
+    lines = [(n, s.modality, f"{p.distribution} {p.version}", s.summary) for n, p, s in found]
+    click.echo(table([heading, *lines]) if lines else 'no models are installed; pip install "genzoo[all]" brings some')
     failed = [plugin.name for plugin in registry().plugins if plugin.status == "failed"]
     if failed:
         click.echo(f"genzoo: {len(failed)} plugin(s) failed: {', '.join(failed)}; see `genzoo plugins`", err=True)

@@ -58,6 +58,8 @@ def plan(
     config, training = _sort(spec, values)
     if isinstance(path := locate(training.data, registry().datasets), Path):
         training = replace(training, data=str(path.resolve()))
+    if training.data_dir is not None:  # a run may be resumed from elsewhere
+        training = replace(training, data_dir=str(Path(training.data_dir).expanduser().resolve()))
     folder = runs_folder(training.runs_dir)
     check_writable(folder)
     if training.name is not None:

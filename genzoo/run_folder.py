@@ -135,7 +135,7 @@ class RunFolder:
         """Hold the run against other processes. Raises `GenzooError` if one has it."""
         from filelock import FileLock, Timeout
 
-        lock = FileLock(self.path / "run.lock", timeout=0)
+        lock = FileLock(self.path / "run.lock", timeout=0.5)  # another may be looking whether it is held
         try:
             lock.acquire()
         except Timeout:

@@ -91,6 +91,12 @@ def test_a_bare_command_shows_its_help(genzoo_command, arguments):
     assert outcome.err.count("\n") > 5
 
 
+def test_without_models_the_list_says_where_they_are(genzoo_command, monkeypatch):
+    monkeypatch.setenv("GENZOO_PLUGINS", "")
+    assert 'pip install "genzoo[all]"' in genzoo_command("list").out
+    assert genzoo_command("train", "vae").err == "genzoo: unknown model 'vae'; there is none yet\n"
+
+
 def test_precedence_and_what_run_json_keeps(tmp_path, genzoo_command):
     (tmp_path / "o.toml").write_text('width = 10\nrate = 0.1\nstyle = "fancy"\nsteps = 7\npreset = "wide"\n')
     given = [

@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -312,6 +313,37 @@ def test_logged_values_are_the_means_of_the_steps():
     four = genzoo.train("toy", name="four", log_every=4, eval_every=0).metrics()
     for i, line in enumerate(four):
         assert line["loss"] == pytest.approx(sum(x["loss"] for x in one[4 * i : 4 * i + 4]) / 4, rel=1e-12)
+
+
+@pytest.mark.parametrize("model", ["toy", "vae"])
+def test_bfloat16_trains_and_is_remembered(model):
+    run = genzoo.train(model, precision="bfloat16", device="cpu", steps=12, batch_size=8, log_every=4, sample_every=0)
+    assert run.record["environment"]["precision"] == "bf16"
+    assert run.metrics()[-1]["loss"] < run.metrics()[0]["loss"]
+    assert genzoo.load(run).state_dict().popitem()[1].dtype == torch.float32
+    plain = genzoo.train(model, device="cpu", steps=12, batch_size=8, log_every=4, sample_every=0)
+    assert plain.record["environment"]["precision"] == "no"  # nothing of the run before is left
+    assert plain.metrics()[0]["loss"] != run.metrics()[0]["loss"]
+
+
+def test_compile_leaves_a_cpu_step_as_it_is():
+    class Compiles(Seen):
+        def genzoo_run_started(self, run):
+            self.events.append(run.compile(print) is print)
+
+    seen = Compiles()
+    genzoo.train("toy", watchers=[seen])
+    assert seen.events[0] is True
+
+
+def test_paths_are_kept_whole(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("some.npz", images=np.zeros((20, 4, 4), np.uint8))
+    run = genzoo.train("toy", data="some.npz", data_dir="here", steps=4)
+    assert run.record["training"]["data"] == str(tmp_path / "some.npz")
+    assert run.record["training"]["data_dir"] == str(tmp_path / "here")
+    monkeypatch.chdir("/")
+    assert genzoo.resume(run, steps=8).step == 8
 
 
 def test_epochs_are_passes_over_the_training_data():

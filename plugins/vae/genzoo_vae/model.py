@@ -88,7 +88,7 @@ class VAE(Generator):
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """q(z|x) of images (B, C, H, W): mean and log variance, each (B, latent_dim)."""
-        mu, log_var = self.encoder(images).chunk(2, dim=1)
+        mu, log_var = self.encoder(images).float().chunk(2, dim=1)  # sums need float32 in every precision
         bound = self.config.max_log_variance
         return mu, log_var.clamp(-bound, bound)
 
@@ -97,6 +97,7 @@ class VAE(Generator):
 
         With `mse` it is the Gaussian whose variance makes MSE + beta * KL the bound: sigma^2 = beta * pixels / 2.
         """
+        output = output.float()
         if self.config.likelihood == "bernoulli":
             return F.binary_cross_entropy_with_logits(output, images, reduction="none").flatten(1).sum(1)
         pixels = math.prod(self.data.shape)
@@ -120,14 +121,16 @@ class VAE(Generator):
         z = mu + (0.5 * log_var).exp() * torch.randn_like(mu)
         return self.reconstruction_loss(images, self.decoder(z)), gaussian_kl(mu, log_var)
 
-    def objective(self, reconstruction: Tensor, kl: Tensor, weight: float) -> Tensor:
-        """The loss: nats an image, or MSE + weight * KL (mean over pixels, sum over latent dimensions)."""
-        divergence = kl.mean(0).clamp_min(self.config.free_bits).sum() if self.config.free_bits else kl.sum(1).mean()
-        if self.config.likelihood == "mse":
-            pixels = math.prod(self.data.shape)
-            constant = pixels / 2 * math.log(math.pi * self.config.beta * pixels)
-            return (reconstruction.mean() - constant) * self.config.beta + weight * divergence
-        return reconstruction.mean() + weight * divergence
+    def objective(self, reconstruction: Tensor, kl: Tensor, weight: float) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss, in nats an image or as MSE + weight * KL (mean over pixels, sum over latent dimensions), and its
+        two parts in nats an image: -log p(x|z) and KL."""
+        config, distortion, rate = self.config, reconstruction.mean(), kl.sum(1).mean()
+        divergence = kl.mean(0).clamp_min(config.free_bits).sum() if config.free_bits else rate
+        if config.likelihood != "mse":
+            return distortion + weight * divergence, distortion, rate
+        pixels = math.prod(self.data.shape)
+        constant = pixels / 2 * math.log(math.pi * config.beta * pixels)
+        return (distortion - constant) * config.beta + weight * divergence, distortion, rate
 
     def fit(self, run: Run) -> None:
         config = self.config
@@ -143,13 +146,13 @@ class VAE(Generator):
                 optimizer.param_groups[0]["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
             warm = min(1.0, (run.step + 1) / config.kl_warmup_steps) if config.kl_warmup_steps else 1.0
             reconstruction, kl = model(batch.images)
-            loss = self.objective(reconstruction, kl, warm * config.beta)
+            loss, distortion, rate = self.objective(reconstruction, kl, warm * config.beta)
             optimizer.zero_grad()
             run.backward(loss)
             optimizer.step()
             if average is not None:
                 average.update()
-            run.log(loss=loss, reconstruction=reconstruction.mean(), kl=kl.sum(1).mean())
+            run.log(loss=loss, reconstruction=distortion, kl=rate)
         if config.prior == "mixture":
             with run.as_sampled():
                 self.fit_mixture(run)

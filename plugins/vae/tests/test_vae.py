@@ -60,7 +60,8 @@ def test_mse_loss_is_the_articles_and_its_likelihood_goes_with_it():
     torch.manual_seed(0)
     images, kl = torch.rand(4, 1, 5, 4), torch.rand(4, 3)
     output = model.decoder(torch.randn(4, 3))
-    loss = model.objective(model.reconstruction_loss(images, output), kl, 0.01)
+    loss, _, rate = model.objective(model.reconstruction_loss(images, output), kl, 0.01)
+    assert rate == kl.sum(1).mean()
     expected = (images - output.sigmoid()).square().mean() + 0.01 * kl.sum(1).mean()
     assert torch.allclose(loss, expected, atol=1e-5)
     scale = math.sqrt(0.01 * 20 / 2)
@@ -125,8 +126,8 @@ def test_a_linear_gaussian_model_has_its_exact_likelihood():
 def test_free_bits_are_free():
     model = vae(free_bits=0.5)
     kl = torch.tensor([[0.1, 0.2, 3.0]])
-    assert model.objective(torch.zeros(1), kl, 1.0) == pytest.approx(0.5 + 0.5 + 3.0)
-    assert vae().objective(torch.zeros(1), kl, 2.0) == pytest.approx(6.6)
+    assert model.objective(torch.zeros(1), kl, 1.0)[0] == pytest.approx(0.5 + 0.5 + 3.0)
+    assert vae().objective(torch.zeros(1), kl, 2.0)[0] == pytest.approx(6.6)
 
 
 def test_log_variance_is_clamped():
