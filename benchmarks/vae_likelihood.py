@@ -46,7 +46,7 @@ def main() -> None:
     error = nats.std() / len(nats) ** 0.5
     print(f"run                       {run.name}, {run.step:,} steps, {torch.get_num_threads()} threads")
     print(f"training                  {run.record['seconds']:.0f} s, with start-up and all else {wall:.0f} s")
-    print(f"test NLL, {len(nats):,} images    {nats.mean():.2f} nats +- {error:.2f} (k = {arguments.k:,})")
+    print(f"test NLL, {len(nats):,} images   {nats.mean():.2f} nats +- {error:.2f} (k = {arguments.k:,})")
     print(f"estimation                {time.perf_counter() - started:.0f} s")
 
 
