@@ -57,9 +57,12 @@ def save_model(run: RunFolder, facts: dict[str, Any], weights: dict[str, Tensor]
 
 def load_model(run: RunFolder) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The facts and weights of `model/`. Raises `GenzooError` if there is none, or if it is damaged."""
-    if not run.model_folder.exists():
+    folder = run.model_folder
+    if not folder.exists():  # a crash may have come between the two renames that replace it
+        folder = folder.with_name(f"{folder.name}.old")
+    if not folder.exists():
         raise GenzooError(f"run {run.name!r} has no model yet: it stopped before its first checkpoint")
-    return _read(run.model_folder)
+    return _read(folder)
 
 
 def _write(folder: Path, facts: dict[str, Any], state: dict[str, Any]) -> None:

@@ -70,6 +70,8 @@ def main() -> None:
     except BrokenPipeError:  # `genzoo runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
 
 
 def _fail(message: str, status: int) -> None:

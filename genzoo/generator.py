@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from genzoo.randomness import RandomStreams
@@ -29,6 +31,11 @@ class Generator(nn.Module, ABC):
         super().__init__()
         self.config: Any = config
         self.data = data
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's parameters, or its buffers, are."""
+        return next(chain(self.parameters(), self.buffers()), torch.empty(0)).device
 
     @abstractmethod
     def fit(self, run: Run) -> None:

@@ -69,14 +69,8 @@ class Run:
         watch: Watch,
         resumed: tuple[int, dict[str, Any]] | None,
     ) -> None:
-        self._accelerator, self.folder, self.options, self.data, self.dataset = (
-            accelerator,
-            folder,
-            options,
-            data,
-            dataset,
-        )
-        self.name, self.device = folder.name, next(model.parameters(), torch.empty(0)).device
+        self.folder, self.options, self.data, self.dataset = folder, options, data, dataset
+        self.name, self.device, self._accelerator = folder.name, model.device, accelerator
         assert options.steps is not None
         self.steps_total = options.steps
         self.step: int = resumed[0] if resumed else 0

@@ -116,6 +116,12 @@ class RunFolder:
         self.record.update(values)
         write_json(self.path / "run.json", self.record)
 
+    def remove_leftovers(self) -> None:
+        """Remove what a process that was killed had begun to write aside."""
+        for folder in (self.path, self.path / "checkpoints", self.samples_folder):
+            for path in folder.glob(".*.[0-9]*"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     def is_held(self) -> bool:
         """Whether a process is training this run now."""
         from filelock import FileLock, Timeout

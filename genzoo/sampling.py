@@ -91,12 +91,13 @@ def spec_of(folder: RunFolder) -> tuple[GeneratorSpec, Plugin]:
 
 def draw(model: Generator, count: int, *, seed: int, options: Any, batch_size: int = BATCH) -> Tensor:
     """Samples 0 to `count` - 1 of a seed, on the CPU: (count, C, H, W) in [0, 1]. Raises `GenzooError` for others."""
-    device = next(model.parameters(), torch.empty(0)).device
     parts = []
     with torch.no_grad():
         for start in range(0, count, batch_size):
             size = min(batch_size, count - start)
-            images = model.sample(size, options=options, rng=RandomStreams(seed, size, start=start, device=device))
+            images = model.sample(
+                size, options=options, rng=RandomStreams(seed, size, start=start, device=model.device)
+            )
             if tuple(images.shape) != (size, *model.data.shape) or not bool(torch.isfinite(images).all()):
                 raise GenzooError(
                     f"model {type(model).__name__} gave {tuple(images.shape)} for {size} samples, or numbers that are"
@@ -163,7 +164,7 @@ def reconstruct(
         raise UsageError(f"model {model.spec.name!r} cannot reconstruct: it has no encoder")
     images = held_out(folder, n, seed)
     with torch.no_grad():
-        return images, model.reconstruct(images.to(_device(model))).float().clamp(0, 1).cpu()
+        return images, model.reconstruct(images.to(model.device)).float().clamp(0, 1).cpu()
 
 
 def interpolate(
@@ -187,7 +188,7 @@ def interpolate(
     model = load(folder, device=device)
     if not isinstance(model, Encodes):
         raise UsageError(f"model {model.spec.name!r} cannot interpolate: it has no encoder and decoder")
-    ends = held_out(folder, 2 * n, seed).to(_device(model))
+    ends = held_out(folder, 2 * n, seed).to(model.device)
     pairs = len(ends) // 2
     with torch.no_grad():
         latents = model.encode(ends[: 2 * pairs])
@@ -219,7 +220,3 @@ def held_out(folder: RunFolder, n: int, seed: int) -> Tensor:
     chosen = permutation(seed, 0, spec.test_count)[:n]
     images = dataset.test_images
     return to_unit(images[chosen] if isinstance(images, Tensor) else torch.stack([images[int(i)] for i in chosen]))
-
-
-def _device(model: Generator) -> torch.device:
-    return next(model.parameters()).device

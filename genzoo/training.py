@@ -142,6 +142,7 @@ def resume(
         _warn_of_changes(folder, accelerator, chosen)
         model = build_model(spec, config, data, chosen)
         if accelerator.is_main_process:
+            folder.remove_leftovers()
             cut_metrics(folder, state[0])
             folder.update(training=to_json(training), steps_total=training.steps, process=os.getpid())
         given = folder, training, data, place(dataset, chosen), model, spec.sample_options(), accelerator

@@ -97,6 +97,18 @@ def test_without_models_the_list_says_where_they_are(genzoo_command, monkeypatch
     assert genzoo_command("train", "vae").err == "genzoo: unknown model 'vae'; there is none yet\n"
 
 
+def test_a_disk_that_fails_is_one_line(genzoo_command, monkeypatch):
+    from genzoo.logbook import Logbook
+
+    def full(*_):
+        raise OSError(28, "No space left on device", "metrics.jsonl")
+
+    monkeypatch.setattr(Logbook, "write", full)
+    outcome = genzoo_command("train", "toy", "--name", "one")
+    assert (outcome.status, outcome.err.splitlines()[-1]) == (1, "genzoo: metrics.jsonl: No space left on device")
+    assert genzoo.find_run("one").status == "failed"
+
+
 def test_precedence_and_what_run_json_keeps(tmp_path, genzoo_command):
     (tmp_path / "o.toml").write_text('width = 10\nrate = 0.1\nstyle = "fancy"\nsteps = 7\npreset = "wide"\n')
     given = [

@@ -182,6 +182,24 @@ def test_any_damage_is_noticed(damage):
         genzoo.resume(run, steps=20)
 
 
+def test_a_crash_while_files_are_replaced_loses_nothing():
+    run = genzoo.train("toy", name="run", steps=6)
+    expected = genzoo.sample(run, 3)
+    os.rename(run.model_folder, run.path / "model.old")  # the first of two renames
+    newest = run.checkpoints()[0]
+    os.rename(newest, newest.with_name(newest.name + ".old"))
+    for leftover in (run.path / "checkpoints" / ".step-00000009.123", run.path / ".model.123"):
+        leftover.mkdir()
+        (leftover / "state.safetensors").write_text("half")
+    (run.path / ".run.json.123").write_text("{")
+    assert torch.equal(genzoo.sample(run, 3), expected)
+    resumed = genzoo.resume("run", steps=STEPS)
+    assert not list(run.path.rglob(".*"))
+    whole = genzoo.train("toy", name="whole")
+    assert same(state_of(resumed)["model"], state_of(whole)["model"])
+    assert torch.equal(genzoo.sample(resumed, 3), genzoo.sample(whole, 3))
+
+
 def test_no_file_of_a_run_is_a_pickle():
     run = genzoo.train("toy")
     files = [path for path in run.path.rglob("*") if path.is_file()]
