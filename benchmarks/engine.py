@@ -13,20 +13,16 @@ The sides run in turn, several rounds in one process; the medians are printed.
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
-from PIL import Image
+from plain import DATA, Pictures, take_turns
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
-from torchvision import transforms
 
 import genzoo
-from genzoo.data.builtin import load_mnist_5k
 from genzoo.data.images import Order, batches
 from genzoo_vae import VAEOptions, genzoo_generators
 from genzoo_vae.model import VAE
@@ -34,7 +30,6 @@ from genzoo_vae.model import VAE
 BATCH = 64
 PRESET = genzoo_generators()[0].presets["article"]
 OWN = {name: value for name, value in PRESET.items() if name in VAEOptions.__dataclass_fields__}
-DATA = load_mnist_5k(Path())
 
 
 def engine(steps: int) -> float:
@@ -58,22 +53,6 @@ def bare_loop(steps: int) -> float:
         loss.backward()
         optimizer.step()
     return steps * BATCH / (time.perf_counter() - start)
-
-
-class Pictures(Dataset[tuple[Tensor, int]]):
-    """Items as torchvision's MNIST gives them: a PIL picture through ToTensor, and a label."""
-
-    def __init__(self) -> None:
-        self.transform = transforms.ToTensor()
-
-    def __len__(self) -> int:
-        return len(DATA.train_images)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        assert isinstance(DATA.train_images, Tensor)
-        assert DATA.train_labels is not None
-        picture = Image.fromarray(DATA.train_images[index, 0].numpy())
-        return self.transform(picture), int(DATA.train_labels[index])
 
 
 def tutorial(dataset: Dataset[tuple[Tensor, int]], steps: int) -> float:
@@ -111,17 +90,7 @@ def main() -> None:
         "DataLoader": lambda steps: tutorial(Pictures(), steps),
         "TensorDataset": lambda steps: tutorial(floats, steps),
     }
-    rates: dict[str, list[float]] = {name: [] for name in sides}
-    for side in sides.values():
-        side(50)  # warm up
-    for _ in range(arguments.rounds):
-        for name, side in sides.items():
-            rates[name].append(side(arguments.steps))
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    threads = torch.get_num_threads()
-    print(f"torch {torch.__version__}, {threads} threads, {arguments.rounds} rounds of {arguments.steps} steps")
-    for name, rate in medians.items():
-        print(f"{rate:9,.0f} images/s  {name:14} genzoo is {medians['genzoo'] / rate:.2f} times as fast")
+    take_turns(sides, arguments.rounds, arguments.steps)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ class Generator(nn.Module, ABC):
         data: what the data are like; sizes come from here and are never assumed.
     """
 
+    training_only: ClassVar[tuple[str, ...]] = ()  # submodules that sampling does not need, such as a discriminator
     spec: GeneratorSpec  # as the plugin registers it; genzoo sets it when it builds the model
 
     def __init__(self, config: Any, data: DataSpec) -> None:

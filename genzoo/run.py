@@ -219,7 +219,10 @@ class Run:
         with self.as_sampled():
             record = self.folder.record
             facts = {key: record[key] for key in ("model", "plugin", "options", "data_spec")} | {"step": self.step}
-            checkpoint.save_model(self.folder, facts, self._model.state_dict())
+            needed = self._model.state_dict()
+            for name in self._model.training_only:
+                needed = {key: value for key, value in needed.items() if not key.startswith(f"{name}.")}
+            checkpoint.save_model(self.folder, facts, needed)
 
     def draw_grid(self) -> Path:
         """Write a grid of samples from the run's own fixed random numbers, and say where."""

@@ -70,6 +70,8 @@ def load(run: str | Path | RunFolder, *, device: str = "auto", runs_dir: str | N
     facts, weights = checkpoint.load_model(folder)
     config: Any = build(spec.config, facts["options"], f"{spec.name} ({plugin.distribution} {plugin.version})")
     model = build_model(spec, config, DataSpec.from_json(facts["data_spec"]), choose_device(device))
+    for name in model.training_only:
+        delattr(model, name)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

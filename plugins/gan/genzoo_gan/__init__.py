@@ -1,0 +1,81 @@
+"""Generative adversarial networks (Goodfellow et al. 2014) for genzoo: options and registration. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import genzoo
+from genzoo import GeneratorSpec, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class GANOptions:
+    """What a GAN is made of and how it is trained."""
+
+    latent_dim: int = option(64, help="Size of the noise vector z.", minimum=1, maximum=4096)
+    generator_sizes: tuple[int, ...] = option(
+        (256, 512), help="Widths of the generator's hidden layers.", minimum=1, maximum=65536
+    )
+    discriminator_sizes: tuple[int, ...] = option(
+        (512, 256), help="Widths of the discriminator's hidden layers.", minimum=1, maximum=65536
+    )
+    generator_output: str = option("tanh", help="What makes pixels of its last layer.", choices=("tanh", "sigmoid"))
+    discriminator_dropout: float = option(0.3, help="Dropout in the discriminator.", minimum=0, below=1)
+    loss: str = option(
+        "non-saturating",
+        help="Non-saturating or minimax (Goodfellow 2014), least squares (Mao 2017), hinge (Lim & Ye 2017), or"
+        " Wasserstein with gradient penalty (Gulrajani 2017).",
+        choices=("non-saturating", "minimax", "least-squares", "hinge", "wasserstein-gp"),
+    )
+    label_smoothing: float = option(
+        0.0, help="Real images' label is 1 minus this, fakes' stays 0 (Salimans 2016).", minimum=0, below=0.5
+    )
+    gradient_penalty: float = option(10.0, help="Weight of the penalty of wasserstein-gp.", minimum=0)
+    r1: float = option(0.0, help="Weight gamma of the R1 penalty on real images (Mescheder 2018); 0: none.", minimum=0)
+    r1_every: int = option(16, help="Take the R1 penalty this often (lazy, Karras 2020).", unit="steps", minimum=1)
+    spectral_norm: bool = option(False, help="Spectral normalisation of the discriminator (Miyato 2018).")
+    discriminator_steps: int = option(
+        1, help="Discriminator updates for each of the generator; a step is one of the former.", minimum=1, maximum=100
+    )
+    learning_rate: float = option(2e-4, help="Adam's step size.", above=0, maximum=1)
+    discriminator_learning_rate: float | None = option(
+        None, help="Adam's step size for the discriminator. Default: the same.", above=0, maximum=1
+    )
+    beta1: float = option(0.5, help="Adam's decay of the mean of gradients.", minimum=0, below=1)
+    beta2: float = option(0.999, help="Adam's decay of the mean of squares.", minimum=0, below=1)
+    ema_decay: float = option(
+        0.999, help="Sample with an exponential moving average of the generator; 0: with itself.", minimum=0, below=1
+    )
+
+    def __post_init__(self) -> None:
+        if self.label_smoothing and self.loss not in ("non-saturating", "minimax", "least-squares"):
+            raise ValueError(f"--label-smoothing has no meaning with --loss {self.loss}, which has no labels")
+
+
+def _article(generator: tuple[int, ...], discriminator: tuple[int, ...], rate: float, **more: Any) -> dict[str, Any]:
+    """A tutorial's layout, bare: no stabiliser."""
+    plain = {"latent_dim": 100, "discriminator_dropout": 0.0, "ema_decay": 0.0, "beta1": 0.9}
+    return {**plain, "generator_sizes": generator, "discriminator_sizes": discriminator, "learning_rate": rate, **more}
+
+
+@genzoo.hookimpl
+def genzoo_generators() -> list[GeneratorSpec]:
+    """The GAN."""
+    return [
+        GeneratorSpec(
+            name="gan",
+            summary="Generative adversarial network of dense layers: a generator against a discriminator",
+            modality="image",
+            target="genzoo_gan.model:GAN",
+            config=GANOptions,
+            defaults={"steps": 20000, "batch_size": 128, "sample_every": 1000, "save_every": 1000, "eval_every": 0},
+            presets={
+                "article-128": _article((128, 256), (512, 256), 1e-4),
+                "article-512": _article((128, 256, 512), (512, 256, 128), 1e-4, batch_size=128),
+                "article-1024": _article((256, 512, 1024), (512, 256), 1e-3, generator_output="sigmoid", batch_size=32),
+            },
+            paper="Goodfellow et al. 2014, Generative Adversarial Networks, arXiv:1406.2661",
+            tags=("adversarial",),
+        )
+    ]
