@@ -335,6 +335,31 @@ def interpolate(
     _report_picture(folder, path, as_json, count=len(ways), seed=seed)
 
 
+@cli.command()
+@run_argument
+@click.option("--out", metavar="FILE", help="Default: show.png in the run's folder.")
+@click.option("--overwrite", is_flag=True, help="Let --out take the place of what is there.")
+@runs_dir_option
+@as_json_option
+def show(run: str, out: str | None, overwrite: bool, runs_dir: str | None, as_json: bool) -> None:
+    """Show a run: what it is, how its samples and its losses went, in one picture."""
+    folder = find_run(run, runs_dir, any_status=True)
+    path = folder.path / "show.png"
+    if out is not None:
+        path, _ = _target(folder, out, None, False, overwrite, "show", pictures_only=True)
+    from genzoo import samples
+    from genzoo.show import facts, picture
+
+    found = facts(folder)
+    samples.write_picture(picture(folder), path, samples.marks(folder, seed=found["seed"], operation="show"))
+    if as_json:
+        _print_json({**found, "picture": str(path)})
+        return
+    for key, value in {**found, "picture": path}.items():
+        if value is not None:
+            click.echo(f"{key:16} {value}")
+
+
 @cli.command("runs")
 @runs_dir_option
 @as_json_option

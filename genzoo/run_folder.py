@@ -215,10 +215,13 @@ def runs(runs_dir: str | None = None) -> list[RunFolder]:
     return sorted(found, key=lambda run: str(run.record.get("started")), reverse=True)
 
 
-def find_run(run: str | Path | RunFolder, runs_dir: str | None = None, *, to_resume: bool = False) -> RunFolder:
+def find_run(
+    run: str | Path | RunFolder, runs_dir: str | None = None, *, to_resume: bool = False, any_status: bool = False
+) -> RunFolder:
     """The run at a folder, of a name in the runs folder, or the newest finished one of a model.
 
-    With `to_resume` a model's name stands for its newest run that is not finished. Raises `UsageError`.
+    With `to_resume` a model's name stands for its newest run that is not finished, with `any_status` for its newest.
+    Raises `UsageError`.
     """
     if isinstance(run, RunFolder):
         return run
@@ -229,7 +232,7 @@ def find_run(run: str | Path | RunFolder, runs_dir: str | None = None, *, to_res
     every = runs(runs_dir)
     own = [r for r in every if text in (r.model, f"{r.record.get('plugin')}/{r.model}")]
     for candidate in own:
-        if (candidate.status == "finished") != to_resume:
+        if any_status or (candidate.status == "finished") != to_resume:
             return candidate
     if own and to_resume:
         raise UsageError(

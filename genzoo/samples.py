@@ -56,7 +56,7 @@ def write_grid(
     visible_label: bool = False,
 ) -> Path:
     """Write images (N, C, H, W) in [0, 1] as one picture; the suffix of `path` says png or jpeg."""
-    return _write_picture(grid(images, columns), path, own, visible_label)
+    return write_picture(grid(images, columns), path, own, visible_label=visible_label)
 
 
 def write_separate(
@@ -65,7 +65,7 @@ def write_separate(
     """Write each image as `00000.png` and so on in `folder`."""
     for number, picture in enumerate(to_bytes(images)):
         path = folder / f"{number:05d}.{kind}"
-        _write_picture(picture, path, {**own, "sample": number}, visible_label)
+        write_picture(picture, path, {**own, "sample": number}, visible_label=visible_label)
     return folder
 
 
@@ -77,7 +77,8 @@ def write_arrays(images: Tensor, path: Path, own: dict[str, Any]) -> Path:
     return _put(path, buffer)
 
 
-def _write_picture(picture: Tensor, path: Path, own: dict[str, Any], visible_label: bool) -> Path:
+def write_picture(picture: Tensor, path: Path, own: dict[str, Any], *, visible_label: bool = False) -> Path:
+    """Write one picture, uint8 (C, H, W), as it is; the suffix of `path` says png or jpeg."""
     array = picture.permute(1, 2, 0).numpy()
     image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
     if visible_label:

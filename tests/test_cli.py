@@ -236,6 +236,29 @@ def test_help_of_sample_shows_the_models_options(genzoo_command):
     assert "--shift" not in genzoo_command("sample", "--help").out
 
 
+def test_show_lays_grids_and_curves_in_one_picture(genzoo_command, tmp_path):
+    from PIL import Image
+
+    genzoo_command("train", "toy", "--name", "one", "--sample-every", "3")
+    outcome = genzoo_command("show", "toy")
+    assert outcome.status == 0
+    assert "steps            12 of 12\n" in outcome.out
+    run = genzoo.find_run("one")
+    with Image.open(run.path / "show.png") as picture:
+        assert picture.size == (1500, 590)  # grids above one line of curves
+        colours = {colour for _, colour in picture.getcolors(picture.width * picture.height)}
+    assert len(colours) > 100
+    assert genzoo.provenance.read(run.path / "show.png")["genzoo"]["operation"] == "show"
+    run.metrics_file.unlink()  # a run that was killed before its first line
+    for path in run.samples():
+        path.unlink()
+    run.update(status="running")
+    again = genzoo_command("show", "toy", "--out", tmp_path / "a.png", "--json")
+    assert json.loads(again.out)["status"] == "killed"
+    assert (tmp_path / "a.png").exists()
+    assert "exists; give --overwrite" in genzoo_command("show", "toy", "--out", tmp_path / "a.png").err
+
+
 def test_every_report_has_json(genzoo_command):
     genzoo_command("train", "toy")
     for arguments in (["list"], ["info", "toy"], ["runs"], ["data"], ["plugins"]):

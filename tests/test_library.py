@@ -71,7 +71,7 @@ def test_imports_run_one_way():
     """errors, options -> specs -> registry, data -> checkpoint, run -> training, sampling -> cli."""
     order = [
         "errors", "options", "spec", "hookspecs", "data", "run_folder", "registry", "randomness", "average", "linear",
-        "logbook", "generator", "checkpoint", "provenance", "samples", "plan", "sampling", "run", "training",
+        "logbook", "generator", "checkpoint", "provenance", "samples", "show", "plan", "sampling", "run", "training",
         "arguments", "progress", "cli", "__main__",
     ]  # fmt: skip
     files = {
