@@ -39,7 +39,9 @@ class VAEOptions:
         help="What samples are decoded from: N(0, I), or a Gaussian mixture fitted to the encoded training data.",
         choices=("mixture", "gaussian"),
     )
-    prior_components: int = option(50, help="Components of the mixture.", minimum=1, maximum=1000)
+    prior_components: int = option(
+        50, help="Components of the mixture; at most one for every 50 images.", minimum=1, maximum=1000
+    )
     learning_rate: float = option(1e-3, help="Adam's step size at the start.", above=0, maximum=1)
     learning_rate_schedule: str = option(
         "cosine",

@@ -9,6 +9,7 @@ guesses which z an image came from, q(z|x) = N(mu(x), diag(sigma(x)^2)). Both le
 from __future__ import annotations
 
 import math
+import warnings
 from itertools import pairwise
 from typing import ClassVar, Literal
 
@@ -159,6 +160,7 @@ class VAE(Generator):
 
     def fit_mixture(self, run: Run) -> None:
         """Fit the mixture to draws from q(z|x) of up to 20,000 training images (expectation maximisation)."""
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
 
         codes = []
@@ -166,8 +168,15 @@ class VAE(Generator):
             mu, log_var = self.posterior(self.binarized(images))
             codes.append(mu + (0.5 * log_var).exp() * torch.randn_like(mu))
         points = torch.cat(codes).double().cpu().numpy()
-        count = min(self.config.prior_components, len(points))
-        found = GaussianMixture(count, reg_covar=1e-4, max_iter=200, random_state=run.options.seed).fit(points)
+        count = max(1, min(self.config.prior_components, len(points) // 50))  # more would learn the images by heart
+        mixture = GaussianMixture(count, reg_covar=1e-4, max_iter=200, random_state=run.options.seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # nearly converged will do
+            try:
+                found = mixture.fit(points)
+            except ValueError as error:
+                run.warn(f"the mixture prior cannot be fitted, so samples come from N(0, I): {error}")
+                return
         self.mixture_weights.zero_()[:count] = torch.from_numpy(found.weights_)
         self.mixture_means[:count] = torch.from_numpy(found.means_)
         self.mixture_cholesky[:count] = torch.linalg.cholesky(torch.from_numpy(found.covariances_))

@@ -3,6 +3,7 @@
 import math
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
@@ -221,6 +222,14 @@ def test_the_mixture_is_fitted_to_the_encoded_training_data():
     assert (model.mixture_means - codes).abs().max() > 0.1
     again = genzoo.train("vae", steps=40, sample_every=0, prior_components=4)
     assert torch.equal(genzoo.load(again).mixture_means, model.mixture_means)
+
+
+def test_data_too_few_for_a_mixture_leave_the_prior_as_it_is(tmp_path):
+    np.savez(tmp_path / "two.npz", images=np.zeros((2, 8, 8), np.uint8))
+    with pytest.warns(genzoo.GenzooWarning, match=r"mixture prior cannot be fitted, so samples come from N\(0, I\)"):
+        run = genzoo.train("vae", data=str(tmp_path / "two.npz"), steps=3)
+    assert run.status == "finished"
+    assert torch.equal(genzoo.load(run).mixture_means, torch.zeros(50, 16))
 
 
 def test_a_resumed_vae_is_the_uninterrupted_one(monkeypatch):
