@@ -368,11 +368,18 @@ def test_epochs_are_passes_over_the_training_data():
     assert genzoo.train("toy", epochs=2.0).step == 10  # 40 images in batches of 8
 
 
-def start(*arguments):
+def start(*arguments, start_new_session=False):
     """`genzoo` in a process of its own."""
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent / "toy")}
     command = [sys.executable, "-m", "genzoo", *arguments]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=start_new_session,
+    )
 
 
 def wait_for_step(name, step):
@@ -398,6 +405,24 @@ def test_a_signal_saves_and_says_how_to_go_on(number, status):
     run = RunFolder(run.path)
     assert run.status == "interrupted"
     assert run.checkpoints()[0].name == f"step-{run.step:08d}"
+
+
+def test_ctrl_c_reaches_the_workers_of_a_streamed_training_too(tmp_path):
+    from PIL import Image
+
+    (tmp_path / "pictures").mkdir()
+    for number in range(30):
+        Image.new("L", (4, 4), number).save(tmp_path / "pictures" / f"{number:02d}.png")
+    data = ["--data", str(tmp_path / "pictures"), "--data-loading", "stream"]
+    options = ["--name", "cut", "--steps", "500", "--log-every", "1", "--pause", "0.05"]
+    process = start("train", "toy", *data, *options, start_new_session=True)
+    run = wait_for_step("cut", 3)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1].endswith("all saved; go on with: genzoo resume cut")
+    assert "Traceback" not in err
+    assert RunFolder(run.path).status == "interrupted"
 
 
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -158,12 +159,19 @@ def batches(
         _Streamed(images, labels),
         batch_sampler=(order(step).tolist() for step in steps),
         collate_fn=_as_it_is,
+        worker_init_fn=_leave_signals_to_the_trainer,
         num_workers=min(4, os.cpu_count() or 1),
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # else it draws from the training's own random numbers
     )
     for part, own in loader:
         yield Batch(to_unit(part.to(device, non_blocking=True)), None if own is None else own.to(device))
+
+
+def _leave_signals_to_the_trainer(_worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the training process decides when its workers end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _as_it_is(batch: Any) -> Any:
