@@ -19,7 +19,7 @@ from genzoo.errors import GenzooError, GenzooWarning, UsageError, unknown
 from genzoo.options import options_of, read_pairs, rows
 from genzoo.plan import plan
 from genzoo.registry import registry
-from genzoo.run_folder import RunFolder, find_run, runs
+from genzoo.run_folder import FORMAT_OF, RunFolder, find_run, runs
 from genzoo.spec import GeneratorSpec, TrainOptions, load_target
 
 if TYPE_CHECKING:
@@ -494,7 +494,6 @@ def _target(
     pictures_only: bool = False,
 ) -> tuple[Path, str]:
     """Where to write and in which format. Raises `UsageError` rather than write over something."""
-    suffixes = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".npz": "npz"}
     if separate and kind == "npz":
         raise UsageError("--separate writes pictures, and --format is npz; give one")
     if out is None:
@@ -505,7 +504,7 @@ def _target(
         return path, kind
     path = Path(out).expanduser()
     if not separate:
-        named = suffixes.get(path.suffix.lower())
+        named = FORMAT_OF.get(path.suffix.lower())
         if named is None or (pictures_only and named == "npz"):
             allowed = ".png or .jpeg" if pictures_only else ".png, .jpeg or .npz, or a folder with --separate"
             raise UsageError(f"--out is {out!r}; allowed is a file that ends in {allowed}")

@@ -85,11 +85,13 @@ class Shelf(Generic[Spec]):
         for other, present in self._entries:
             if present.name != spec.name:
                 continue
-            if other.distribution == plugin.distribution:
-                raise ValueError(f"{self.kind} {spec.name!r} is given twice")
             plugin.problems.append(_same_name(self.kind, spec.name, other.distribution, plugin.distribution))
             other.problems.append(_same_name(self.kind, spec.name, plugin.distribution, other.distribution))
         self._entries.append((plugin, spec))
+
+    def has(self, distribution: str, name: str) -> bool:
+        """Whether `distribution` gives `name` already."""
+        return any((p.distribution, s.name) == (distribution, name) for p, s in self._entries)
 
     def get(self, name: str) -> tuple[Plugin, Spec]:
         """The plugin and spec of `name` or `distribution/name`. Raises `UsageError`."""
@@ -110,11 +112,8 @@ class Shelf(Generic[Spec]):
         for _, spec in self._entries:
             counts[spec.name] = counts.get(spec.name, 0) + 1
         for plugin, spec in sorted(self._entries, key=lambda entry: (entry[1].name, entry[0].distribution)):
-            yield (
-                (spec.name if counts[spec.name] == 1 else f"{plugin.distribution}/{spec.name}"),
-                plugin,
-                spec,
-            )
+            name = spec.name if counts[spec.name] == 1 else f"{plugin.distribution}/{spec.name}"
+            yield name, plugin, spec
 
 
 def _same_name(kind: str, name: str, other: str, own: str) -> str:
@@ -162,7 +161,7 @@ class Registry:
             _check_marks(module)
             self.manager.register(module, name)
             self.manager.check_pending()
-            given = self._given(module)
+            given = self._given(plugin, module)
         except (Exception, SystemExit) as error:
             if self.manager.has_plugin(name):
                 self.manager.unregister(name=name)
@@ -173,7 +172,7 @@ class Registry:
         for shelf, spec in given:
             shelf.add(plugin, spec)
 
-    def _given(self, module: ModuleType) -> list[tuple[Shelf[Any], Any]]:
+    def _given(self, plugin: Plugin, module: ModuleType) -> list[tuple[Shelf[Any], Any]]:
         given: list[tuple[Shelf[Any], Any]] = []
         for hook, kind, shelf in (
             ("genzoo_generators", GeneratorSpec, self.generators),
@@ -188,7 +187,8 @@ class Registry:
                 taken = self._own_datasets if kind is DatasetSpec else RESERVED_COMMANDS if kind is CommandSpec else ()
                 if spec.name in taken:
                     raise ValueError(f"{shelf.kind} {spec.name!r} is genzoo's own; choose another name")
-                if any(spec.name == other.name for _, other in given if type(other) is kind):
+                twice = any(spec.name == other.name for _, other in given if type(other) is kind)
+                if twice or shelf.has(plugin.distribution, spec.name):
                     raise ValueError(f"{shelf.kind} {spec.name!r} is given twice")
                 given.append((shelf, spec))
         return given

@@ -24,6 +24,7 @@ from typing import Any
 from genzoo.errors import GenzooError, UsageError, unknown
 
 FORMAT = 1
+FORMAT_OF = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".npz": "npz"}  # what samples are written as, by suffix
 KEYS = ("model", "plugin", "options", "training", "data_spec", "status", "step", "steps_total", "seconds", "started")
 
 

@@ -15,10 +15,8 @@ from torch import Tensor
 
 from genzoo import provenance
 from genzoo.errors import GenzooError
-from genzoo.run_folder import RunFolder
+from genzoo.run_folder import FORMAT_OF, RunFolder
 
-FORMATS = ("png", "jpeg", "npz")
-SUFFIX = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".npz": "npz"}
 LABEL = "AI-generated"
 GAP = 2  # pixels between the pictures of a grid
 
@@ -84,7 +82,7 @@ def write_picture(picture: Tensor, path: Path, own: dict[str, Any], *, visible_l
     if visible_label:
         image = _with_label(image)
     buffer = io.BytesIO()
-    if SUFFIX[path.suffix.lower()] == "png":
+    if FORMAT_OF[path.suffix.lower()] == "png":
         info = PngImagePlugin.PngInfo()
         info.add_itxt(provenance.XMP_CHUNK, provenance.xmp(own).decode())
         info.add_text("AIGC", json.dumps(provenance.aigc(own)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from genzoo.errors import GenzooError, one_line
@@ -186,8 +186,3 @@ def load_target(target: str, owner: str) -> Any:
         raise
     except Exception as error:
         raise GenzooError(f"{owner}: cannot load {target}: {one_line(error)}") from error
-
-
-def is_options(config: object) -> bool:
-    """Whether `config` is a class of options."""
-    return isinstance(config, type) and is_dataclass(config)

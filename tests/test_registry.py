@@ -5,7 +5,8 @@ import json
 import pytest
 
 from genzoo import UsageError
-from genzoo.registry import installed, registry
+from genzoo.cli import cli
+from genzoo.registry import RESERVED_COMMANDS, installed, registry
 
 MODEL = """
     import genzoo
@@ -96,6 +97,22 @@ def test_two_models_of_one_name_are_reached_by_distribution(install, genzoo_comm
     assert "genzoo-vae/vae or one-vae/vae" in refused.err
     assert genzoo_command("train", "genzoo-vae/vae", "--help").status == 0
     assert "also given by" in genzoo_command("plugins").out
+
+
+def test_one_distribution_that_gives_a_name_twice_breaks_nothing_else(install, genzoo_command):
+    install("one", MODEL.format(name="same"), distribution="two-faced", entry="first")
+    install("other", MODEL.format(name="same"), distribution="two-faced", entry="first = one\nsecond")
+    assert {"same", "vae"} <= set(registry().generators.names())
+    assert plugin("first").status == "loaded"
+    assert (plugin("second").status, plugin("second").problems) == (
+        "failed",
+        ["ValueError: model 'same' is given twice"],
+    )
+    assert genzoo_command("list").status == 0
+
+
+def test_commands_that_plugins_cannot_take_are_those_there_are():
+    assert set(cli.commands) == RESERVED_COMMANDS
 
 
 def test_allow_list_and_block_list(install, monkeypatch):
