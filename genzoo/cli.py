@@ -244,7 +244,8 @@ def resume(
 
 @cli.command(cls=SampleCommand)
 @run_argument
-@click.option("-n", "count", type=click.IntRange(1, 1_000_000), default=64, show_default=True, help="How many.")
+@click.option("-n", "count", type=click.IntRange(1, 1_000_000), help="How many.  [default: 64, or 8 of each class]")
+@click.option("--label", metavar="CLASS", help="Draw this class, if the model was trained --conditional.")
 @click.option(
     "--seed",
     type=seed_type,
@@ -262,27 +263,34 @@ def resume(
 @runs_dir_option
 @as_json_option
 def sample(
-    run: str, count: int, seed: int, out: str | None, kind: str | None, separate: bool, overwrite: bool,
-    visible_label: bool, batch_size: int, device: str, runs_dir: str | None, as_json: bool, **options: Any,
+    run: str, count: int | None, label: str | None, seed: int, out: str | None, kind: str | None, separate: bool,
+    overwrite: bool, visible_label: bool, batch_size: int, device: str, runs_dir: str | None, as_json: bool,
+    **options: Any,
 ) -> None:  # fmt: skip
     """Draw samples from a trained model and write them, marked as generated.
+
+    A model trained --conditional draws each class in turn, a row of the grid for each, or one with --label.
 
     RUN is a run's folder or name, or a model's name for its newest finished run. The model's own sampling options
     are listed by `genzoo sample RUN --help`.
     """
     folder = find_run(run, runs_dir)
+    number = None if label is None else folder.class_number(label)
     path, kind = _target(folder, out, kind, separate, overwrite, "sample")
     from genzoo import samples, sampling
 
     given = {key: value for key, value in options.items() if value is not None}
-    images = sampling.sample(folder, count, seed=seed, batch_size=batch_size, device=device, **given)
-    marks = samples.marks(folder, seed=seed, **given)
+    classes = folder.data_spec if folder.conditional else None
+    count = count or sampling.grid_size(classes if label is None else None)
+    images = sampling.sample(folder, count, seed=seed, label=label, batch_size=batch_size, device=device, **given)
+    labels = sampling.labels_of_samples(count, classes, number) if classes else None
+    marks = samples.marks(folder, seed=seed, **({} if label is None else {"label": label}), **given)
     if kind == "npz":
-        samples.write_arrays(images, path, marks)
+        samples.write_arrays(images, path, marks, labels=labels)
     elif separate:
         samples.write_separate(images, path, marks, kind, visible_label=visible_label)
     else:
-        samples.write_grid(images, path, marks, visible_label=visible_label)
+        samples.write_grid(images, path, marks, labels=labels, visible_label=visible_label)
     _report_picture(folder, path, as_json, count=count, seed=seed)
 
 
@@ -308,8 +316,7 @@ def reconstruct(
     images, copies = sampling.reconstruct(folder, count, seed=seed, device=device)
     columns = min(8, len(images))
     pairs = zip(_split(images, columns), _split(copies, columns), strict=True)
-    lines = [part for pair in pairs for part in pair]
-    pictures = _pad_lines(lines, columns)
+    pictures = samples.filled_up([part for pair in pairs for part in pair], columns)
     samples.write_grid(pictures, path, samples.marks(folder, seed=seed, operation="reconstruct"), columns=columns)
     error = (images - copies).square().mean().item()
     _report_picture(folder, path, as_json, count=len(images), seed=seed, mean_squared_error=round(error, 6))
@@ -518,13 +525,6 @@ def _target(
 
 def _split(images: Tensor, size: int) -> list[Tensor]:
     return [images[start : start + size] for start in range(0, len(images), size)]
-
-
-def _pad_lines(lines: list[Tensor], columns: int) -> Tensor:
-    """Lines of images, each filled up to `columns` with black ones."""
-    import torch
-
-    return torch.cat([torch.cat([line, line.new_zeros(columns - len(line), *line.shape[1:])]) for line in lines])
 
 
 def _print_json(content: Any) -> None:

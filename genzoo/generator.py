@@ -23,6 +23,12 @@ class Generator(nn.Module, ABC):
     Args:
         config: an instance of the option dataclass in the model's `GeneratorSpec`.
         data: what the data are like; sizes come from here and are never assumed.
+
+    A model that can learn from labels has an option `conditional: bool`. Where it is true, `self.conditional` is, and
+    `sample` and every ability take `labels` besides: int64 of shape (B,), positions in `data.classes`.
+
+    Raises:
+        ValueError: `conditional` is asked for, and the data have no labels.
     """
 
     training_only: ClassVar[tuple[str, ...]] = ()  # submodules that sampling does not need, such as a discriminator
@@ -32,11 +38,18 @@ class Generator(nn.Module, ABC):
         super().__init__()
         self.config: Any = config
         self.data = data
+        self.conditional: bool = getattr(config, "conditional", False)
+        if self.conditional and not data.classes:
+            raise ValueError(f"--conditional needs labels, and data {data.name!r} have none")
 
     @property
     def device(self) -> torch.device:
         """Where the model's parameters, or its buffers, are."""
         return next(chain(self.parameters(), self.buffers()), torch.empty(0)).device
+
+    def labels_of(self, batch: Batch) -> Tensor | None:
+        """What a conditional model learns of a batch besides its images: the labels (B,); None for another model."""
+        return batch.labels if self.conditional else None
 
     @abstractmethod
     def fit(self, run: Run) -> None:

@@ -24,7 +24,7 @@ from genzoo.generator import Evaluates, Generator
 from genzoo.logbook import Logbook, NotFinite
 from genzoo.randomness import random_state, restore_random_state, seed_everything
 from genzoo.run_folder import RunFolder
-from genzoo.sampling import GRID, draw
+from genzoo.sampling import draw, grid_size, labels_of_samples
 from genzoo.spec import DataSpec, TrainOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -155,11 +155,10 @@ class Run:
         """`function`, compiled where the device gains from it (CUDA); as it is elsewhere."""
         return cast(F, torch.compile(function)) if self.device.type == "cuda" else function
 
-    def training_images(self, count: int) -> Iterator[Tensor]:
+    def training_images(self, count: int) -> Iterator[Batch]:
         """The first `count` training images, or all there are, in parts: (B, C, H, W) in [0, 1] on the device."""
         images, labels = self.dataset.train_images, self.dataset.train_labels
-        for batch in in_order(images, labels, min(count, self.data.train_count), 250, self.device):
-            yield batch.images
+        yield from in_order(images, labels, min(count, self.data.train_count), 250, self.device)
 
     def warn(self, message: str) -> None:
         """Say something that a person should know and that does not stop the run."""
@@ -227,10 +226,12 @@ class Run:
     def draw_grid(self) -> Path:
         """Write a grid of samples from the run's own fixed random numbers, and say where."""
         with self.as_sampled():
-            images = draw(self._model, GRID, seed=self.options.seed, options=self._sample_options)
+            count = grid_size(self.data if self._model.conditional else None)
+            images = draw(self._model, count, seed=self.options.seed, options=self._sample_options)
         path = self.folder.samples_folder / f"step-{self.step:08d}.png"
         marks = samples.marks(self.folder, seed=self.options.seed, step=self.step)
-        samples.write_grid(images, path, marks)
+        labels = labels_of_samples(count, self.data) if self._model.conditional else None
+        samples.write_grid(images, path, marks, labels=labels)
         return path
 
     def tell(self, hook: str, **arguments: Any) -> None:
@@ -255,6 +256,10 @@ class Run:
                     f"the checkpoint of run {self.name!r} has {len(saved)} optimisers; the model has more"
                 )
             item.load_state_dict(saved[len(self._optimizers)])
+            for parameter, state in item.state.items():  # fused updates walk both in memory order: lay them out alike
+                for name, value in state.items():
+                    if isinstance(value, Tensor) and value.shape == parameter.shape:
+                        state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
         self._optimizers.append(item)
         return item if self._accelerator.scaler is None else self._accelerator.prepare_optimizer(item)
 

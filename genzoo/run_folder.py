@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from genzoo.errors import GenzooError, UsageError, unknown
+from genzoo.spec import DataSpec, class_number
 
 FORMAT = 1
 FORMAT_OF = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".npz": "npz"}  # what samples are written as, by suffix
@@ -80,6 +81,20 @@ class RunFolder:
         """Either "running", "finished", "interrupted", "failed", or "killed": no process holds it though it runs."""
         status = str(self.record["status"])
         return "killed" if status == "running" and not self.is_held() else status
+
+    @property
+    def data_spec(self) -> DataSpec:
+        """What the data were like."""
+        return DataSpec.from_json(self.record["data_spec"])
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the model was trained with labels, and takes them to sample."""
+        return bool(self.record["options"].get("conditional", False))
+
+    def class_number(self, label: str | int) -> int:
+        """The position of a class by its name. Raises `UsageError` where the run has no such class, or none at all."""
+        return class_number(label, self.data_spec, self.conditional, f"run {self.name!r}")
 
     @property
     def metrics_file(self) -> Path:

@@ -19,6 +19,7 @@ from genzoo.run_folder import FORMAT_OF, RunFolder
 
 LABEL = "AI-generated"
 GAP = 2  # pixels between the pictures of a grid
+MOST_ROWS = 64  # of a grid with a row a class
 
 
 def marks(run: RunFolder, seed: int, **more: Any) -> dict[str, Any]:
@@ -45,15 +46,31 @@ def grid(images: Tensor, columns: int | None = None) -> Tensor:
     return whole
 
 
+def in_rows(images: Tensor, labels: Tensor) -> tuple[Tensor, int]:
+    """Images (N, C, H, W) put into a row a class, in the order of classes, and the number of columns."""
+    rows = [images[labels == number] for number in sorted(set(labels.tolist()))]
+    columns = max(len(row) for row in rows)
+    return filled_up(rows, columns), columns
+
+
+def filled_up(rows: list[Tensor], columns: int) -> Tensor:
+    """Rows of images (N, C, H, W), each filled up to `columns` with black ones."""
+    return torch.cat([torch.cat([row, row.new_zeros(columns - len(row), *row.shape[1:])]) for row in rows])
+
+
 def write_grid(
     images: Tensor,
     path: Path,
     own: dict[str, Any],
     *,
     columns: int | None = None,
+    labels: Tensor | None = None,
     visible_label: bool = False,
 ) -> Path:
-    """Write images (N, C, H, W) in [0, 1] as one picture; the suffix of `path` says png or jpeg."""
+    """Write images (N, C, H, W) in [0, 1] as one picture; the suffix of `path` says png or jpeg. With `labels` (N,) of
+    several classes each has a row."""
+    if labels is not None and 1 < len(set(labels.tolist())) <= MOST_ROWS:
+        images, columns = in_rows(images, labels)
     return write_picture(grid(images, columns), path, own, visible_label=visible_label)
 
 
@@ -67,11 +84,13 @@ def write_separate(
     return folder
 
 
-def write_arrays(images: Tensor, path: Path, own: dict[str, Any]) -> Path:
-    """Write images as `.npz`: `images` uint8 (N, H, W, C), and `provenance` as JSON text."""
+def write_arrays(images: Tensor, path: Path, own: dict[str, Any], *, labels: Tensor | None = None) -> Path:
+    """Write images as `.npz`: `images` uint8 (N, H, W, C), `labels` (N,) if given, and `provenance` as JSON text."""
     buffer = io.BytesIO()
     text = json.dumps(provenance.labels(own), ensure_ascii=False)
-    np.savez_compressed(buffer, images=to_bytes(images).permute(0, 2, 3, 1).numpy(), provenance=np.array(text))
+    arrays: dict[str, Any] = {} if labels is None else {"labels": labels.numpy()}
+    pictures = to_bytes(images).permute(0, 2, 3, 1).numpy()
+    np.savez_compressed(buffer, images=pictures, provenance=np.array(text), **arrays)
     return _put(path, buffer)
 
 

@@ -18,9 +18,10 @@ from genzoo.options import build
 from genzoo.randomness import RandomStreams, permutation
 from genzoo.registry import Plugin, registry
 from genzoo.run_folder import RunFolder, find_run
-from genzoo.spec import DataSpec, GeneratorSpec, TrainOptions, load_target
+from genzoo.spec import DataSpec, GeneratorSpec, TrainOptions, class_number, load_target
 
 GRID = 64
+IN_A_ROW = 8
 BATCH = 64
 
 
@@ -91,15 +92,33 @@ def spec_of(folder: RunFolder) -> tuple[GeneratorSpec, Plugin]:
     )
 
 
-def draw(model: Generator, count: int, *, seed: int, options: Any, batch_size: int = BATCH) -> Tensor:
+def grid_size(data: DataSpec | None = None) -> int:
+    """How many samples a grid has: 64, or 8 of each class for a conditional model of `data`."""
+    return IN_A_ROW * min(len(data.classes), GRID) if data else GRID
+
+
+def labels_of_samples(count: int, data: DataSpec, label: int | None = None) -> Tensor:
+    """The classes of samples 0 to `count` - 1 of a conditional model, int64 (count,): `label`, or each in turn."""
+    each = torch.arange(count) % max(len(data.classes), 1)
+    return each if label is None else torch.full_like(each, label)
+
+
+def _given(model: Generator, labels: Tensor | None) -> dict[str, Tensor]:
+    """What a conditional model's methods take besides."""
+    return {"labels": labels.to(model.device)} if model.conditional and labels is not None else {}
+
+
+def draw(
+    model: Generator, count: int, *, seed: int, options: Any, batch_size: int = BATCH, label: int | None = None
+) -> Tensor:
     """Samples 0 to `count` - 1 of a seed, on the CPU: (count, C, H, W) in [0, 1]. Raises `GenzooError` for others."""
     parts = []
+    labels = labels_of_samples(count, model.data, label)
     with torch.no_grad():
         for start in range(0, count, batch_size):
             size = min(batch_size, count - start)
-            images = model.sample(
-                size, options=options, rng=RandomStreams(seed, size, start=start, device=model.device)
-            )
+            rng = RandomStreams(seed, size, start=start, device=model.device)
+            images = model.sample(size, options=options, rng=rng, **_given(model, labels[start : start + size]))
             if tuple(images.shape) != (size, *model.data.shape) or not bool(torch.isfinite(images).all()):
                 raise GenzooError(
                     f"model {type(model).__name__} gave {tuple(images.shape)} for {size} samples, or numbers that are"
@@ -114,6 +133,7 @@ def sample(
     n: int = GRID,
     *,
     seed: int = 0,
+    label: str | int | None = None,
     batch_size: int = BATCH,
     device: str = "auto",
     runs_dir: str | None = None,
@@ -128,20 +148,28 @@ def sample(
         run: a model, a run's folder or name, or a model's name for its newest finished run.
         n: how many.
         seed: 0 or more.
+        label: the name of the class to draw, for a model trained with `conditional`; None: sample i is of class
+            i modulo their number.
         options: the model's own sampling options, such as `temperature`.
 
     Returns:
         Images as float32 in [0, 1], shape (n, C, H, W), on the CPU.
 
     Raises:
-        UsageError: no such run or option, or a value out of bounds.
+        UsageError: no such run, option or class, or a value out of bounds.
     """
     for name, value, least in (("n", n, 0), ("seed", seed, 0), ("batch_size", batch_size, 1)):
         if value < least:
             raise UsageError(f"{name} is {value}; allowed is {least} or more")
-    model = run if isinstance(run, Generator) else load(run, device=device, runs_dir=runs_dir)
+    if isinstance(run, Generator):
+        model, owner = run, f"this {run.spec.name}"
+        number = None if label is None else class_number(label, run.data, run.conditional, owner)
+    else:
+        folder = find_run(run, runs_dir)
+        number = None if label is None else folder.class_number(label)
+        model = load(folder, device=device)
     own: Any = build(model.spec.sample_options, options, f"sampling {model.spec.name}")
-    return draw(model, n, seed=seed, options=own, batch_size=batch_size)
+    return draw(model, n, seed=seed, options=own, batch_size=batch_size, label=number)
 
 
 def reconstruct(
@@ -164,9 +192,9 @@ def reconstruct(
     model = load(folder, device=device)
     if not isinstance(model, Reconstructs):
         raise UsageError(f"model {model.spec.name!r} cannot reconstruct: it has no encoder")
-    images = held_out(folder, n, seed)
+    images, labels = held_out(folder, n, seed)
     with torch.no_grad():
-        return images, model.reconstruct(images.to(model.device)).float().clamp(0, 1).cpu()
+        return images, model.reconstruct(images.to(model.device), **_given(model, labels)).float().clamp(0, 1).cpu()
 
 
 def interpolate(
@@ -178,7 +206,8 @@ def interpolate(
     device: str = "auto",
     runs_dir: str | None = None,
 ) -> Tensor:
-    """Ways between pairs of held-out images through the latent space, along the sphere (Shoemake 1985).
+    """Ways between pairs of held-out images through the latent space, along the sphere (Shoemake 1985). A conditional
+    model's pairs are of one class.
 
     Returns:
         Images in [0, 1], shape (n, num_steps, C, H, W), on the CPU.
@@ -190,12 +219,14 @@ def interpolate(
     model = load(folder, device=device)
     if not isinstance(model, Encodes):
         raise UsageError(f"model {model.spec.name!r} cannot interpolate: it has no encoder and decoder")
-    ends = held_out(folder, 2 * n, seed).to(model.device)
+    ends, labels = held_out(folder, 2 * n, seed, pairs_of_a_class=model.conditional)
     pairs = len(ends) // 2
+    ends = ends[: 2 * pairs]
     with torch.no_grad():
-        latents = model.encode(ends[: 2 * pairs])
-        ways = [slerp(latents[:pairs], latents[pairs:], t) for t in torch.linspace(0, 1, num_steps).tolist()]
-        images = model.decode(torch.stack(ways, dim=1).flatten(0, 1)).float().clamp(0, 1).cpu()
+        latents = model.encode(ends.to(model.device), **_given(model, None if labels is None else labels[: 2 * pairs]))
+        ways = [slerp(latents[0::2], latents[1::2], t) for t in torch.linspace(0, 1, num_steps).tolist()]
+        own = _given(model, None if labels is None else labels[: 2 * pairs : 2].repeat_interleave(num_steps))
+        images = model.decode(torch.stack(ways, dim=1).flatten(0, 1), **own).float().clamp(0, 1).cpu()
     return images.view(pairs, num_steps, *images.shape[1:])
 
 
@@ -213,12 +244,18 @@ def slerp(start: Tensor, end: Tensor, t: float) -> Tensor:
     return torch.where(flat, (1 - t) * start + t * end, way)
 
 
-def held_out(folder: RunFolder, n: int, seed: int) -> Tensor:
-    """Up to `n` held-out images of a run's data in an order that `seed` makes: (n, C, H, W) in [0, 1], on the CPU."""
+def held_out(folder: RunFolder, n: int, seed: int, *, pairs_of_a_class: bool = False) -> tuple[Tensor, Tensor | None]:
+    """Up to `n` held-out images of a run's data in an order that `seed` makes, (n, C, H, W) in [0, 1], and their labels
+    (n,) or None, on the CPU. With `pairs_of_a_class` each two that follow one another have one label."""
     options = build(TrainOptions, folder.record["training"], "run.json")
     dataset, spec = load_data(options, registry(), tick)
     if spec.fingerprint != folder.record["data_spec"]["fingerprint"]:
         raise GenzooError(f"data {options.data!r} are no longer those that run {folder.name!r} was trained on")
-    chosen = permutation(seed, 0, spec.test_count)[:n]
-    images = dataset.test_images
-    return to_unit(images[chosen] if isinstance(images, Tensor) else torch.stack([images[int(i)] for i in chosen]))
+    chosen, images, labels = permutation(seed, 0, spec.test_count), dataset.test_images, dataset.test_labels
+    if pairs_of_a_class and labels is not None:
+        own = [chosen[labels[chosen] == number] for number in range(len(spec.classes))]
+        pairs = torch.cat([part[: len(part) // 2 * 2] for part in own]).view(-1, 2)
+        chosen = pairs[permutation(seed, 1, len(pairs))].flatten()
+    chosen = chosen[:n]
+    parts = images[chosen] if isinstance(images, Tensor) else torch.stack([images[int(i)] for i in chosen])
+    return to_unit(parts), None if labels is None else labels[chosen]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from genzoo.errors import GenzooError, one_line
+from genzoo.errors import GenzooError, UsageError, one_line
 from genzoo.options import option, options_of
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -48,7 +48,8 @@ class GeneratorSpec:
         training, own = options_of(TrainOptions), options_of(self.config)
         if clash := [name for name in own if name in training or name in RESERVED]:
             raise ValueError(f"model {self.name!r} has an option {clash[0]!r}, which every training has")
-        options_of(self.sample_options)
+        if clash := [name for name in options_of(self.sample_options) if name in RESERVED_IN_SAMPLING]:
+            raise ValueError(f"model {self.name!r} has a sampling option {clash[0]!r}, which every sampling has")
         for values in (self.defaults, *self.presets.values()):
             for name, value in values.items():
                 if name not in own and name not in training:
@@ -170,6 +171,20 @@ class TrainOptions:
 
 
 RESERVED = ("preset", "config", "set", "json", "help")
+RESERVED_IN_SAMPLING = (
+    "n", "count", "label", "labels", "seed", "out", "format", "separate", "overwrite", "visible_label", "batch_size",
+    "device", "run", "runs_dir", "json", "help",
+)  # fmt: skip
+
+
+def class_number(label: str | int, data: DataSpec, conditional: bool, owner: str) -> int:
+    """The position of a class by its name, for sampling from `owner`. Raises `UsageError` where that cannot be."""
+    if not conditional:
+        raise UsageError(f"{owner} was not trained with labels, so --label has no meaning; train with --conditional")
+    if str(label) not in data.classes:
+        names = ", ".join(data.classes[:20]) + (f" and {len(data.classes) - 20} more" if len(data.classes) > 20 else "")
+        raise UsageError(f"--label is {str(label)!r}; the classes of {owner} are {names}")
+    return data.classes.index(str(label))
 
 
 def _check_name(kind: str, name: str) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 import genzoo
 from genzoo import GenzooError, RandomStreams, UsageError, checkpoint, provenance, samples
 from genzoo.registry import registry
-from genzoo.sampling import slerp
+from genzoo.sampling import held_out, slerp
 
 OWN = provenance.facts("vae", "vae-run", 3, step=7)
 
@@ -106,6 +106,65 @@ def test_what_a_model_cannot_do_is_said(run):
         genzoo.reconstruct(run)
     with pytest.raises(UsageError, match="model 'toy' cannot interpolate"):
         genzoo.interpolate(run)
+
+
+@pytest.fixture
+def conditional(toy):
+    return genzoo.train("toy", name="by-class", conditional=True, sample_every=0)
+
+
+def test_a_conditional_model_draws_each_class_in_turn_or_the_one_asked_for(conditional):
+    first, second = torch.tensor(0.25), torch.tensor(0.75)
+    in_turn = genzoo.sample(conditional, 5, batch_size=2)
+    assert [image.mean() for image in in_turn] == [first, second, first, second, first]
+    assert (genzoo.sample(conditional, 3, label="b") == second).all()
+    assert (genzoo.sample(genzoo.load(conditional), 3, label="a") == first).all()
+    assert genzoo.sample(conditional, 0, label="a").shape == (0, 1, 4, 4)
+
+
+def test_classes_that_are_not_there(conditional, run, tmp_path):
+    said = "--label is 'c'; the classes of run 'by-class' are a, b"
+    with pytest.raises(UsageError, match=said):
+        genzoo.sample(conditional, label="c")
+    with pytest.raises(UsageError, match="--label is '0'; the classes of this toy are a, b"):
+        genzoo.sample(genzoo.load(conditional), label=0)
+    with pytest.raises(UsageError, match="run 'one' was not trained with labels, .* train with --conditional"):
+        genzoo.sample(run, label="a")
+    np.savez(tmp_path / "bare.npz", images=np.zeros((9, 4, 4), np.uint8))
+    with pytest.raises(UsageError, match="toy: --conditional needs labels, and data 'bare' have none"):
+        genzoo.train("toy", conditional=True, data=str(tmp_path / "bare.npz"), name="bare")
+    assert not (run.path.parent / "bare").exists()
+
+
+def test_a_grid_has_a_row_a_class(conditional, genzoo_command, tmp_path):
+    whole = Image.open(conditional.samples()[-1])
+    assert whole.size == (8 * 6 + 2, 2 * 6 + 2)  # 8 of each class
+    assert [whole.getpixel((x, y)) for y in (3, 9) for x in (3, 45)] == [64, 64, 191, 191]
+    assert genzoo_command("sample", "by-class", "-n", 5, "--out", tmp_path / "five.png").status == 0
+    five = Image.open(tmp_path / "five.png")
+    assert [five.getpixel((x, y)) for y in (3, 9) for x in (3, 9, 15)] == [64, 64, 64, 191, 191, 0]
+    assert genzoo_command("sample", "by-class", "--label", "b", "--out", tmp_path / "b.png").status == 0
+    assert Image.open(tmp_path / "b.png").size == (8 * 6 + 2, 8 * 6 + 2)
+    assert provenance.read(tmp_path / "b.png")["genzoo"]["label"] == "b"
+    assert genzoo_command("sample", "by-class", "-n", 3, "--out", tmp_path / "three.npz").status == 0
+    with np.load(tmp_path / "three.npz") as archive:
+        assert archive["labels"].tolist() == [0, 1, 0]
+    refused = genzoo_command("sample", "by-class", "--label", "7")
+    assert (refused.status, refused.err) == (2, "genzoo: --label is '7'; the classes of run 'by-class' are a, b\n")
+
+
+def test_many_classes_have_no_rows(tmp_path):
+    images = torch.rand(100, 1, 2, 2)
+    samples.write_grid(images, tmp_path / "a.png", OWN, labels=torch.arange(100))
+    assert Image.open(tmp_path / "a.png").size == (42, 42)
+
+
+def test_pairs_of_a_class(toy):
+    run = genzoo.train("toy", name="pairs")
+    images, labels = held_out(run, 8, 0, pairs_of_a_class=True)
+    assert len(images) == 8
+    assert (labels[0::2] == labels[1::2]).all()
+    assert set(labels.tolist()) == {0, 1}
 
 
 def test_slerp_turns_evenly():

@@ -11,6 +11,7 @@ class ToyOptions:
     width: int = option(8, help="Hidden units.", minimum=1, maximum=64)
     sizes: tuple[int, ...] = option((4, 4), help="A list.", minimum=1)
     rate: float = option(0.05, help="Step size.", above=0, below=1)
+    conditional: bool = option(False, help="Learn from labels.")
     bias: bool = option(True, help="Whether there is one.")
     style: str = option("plain", help="A choice.", choices=("plain", "fancy"))
     limit: int | None = option(None, help="None is no limit.", minimum=1)

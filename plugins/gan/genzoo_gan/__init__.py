@@ -10,18 +10,10 @@ from genzoo import GeneratorSpec, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class GANOptions:
-    """What a GAN is made of and how it is trained."""
+class AdversarialOptions:
+    """What a generator and a discriminator are trained with, whatever they are made of."""
 
-    latent_dim: int = option(64, help="Size of the noise vector z.", minimum=1, maximum=4096)
-    generator_sizes: tuple[int, ...] = option(
-        (256, 512), help="Widths of the generator's hidden layers.", minimum=1, maximum=65536
-    )
-    discriminator_sizes: tuple[int, ...] = option(
-        (512, 256), help="Widths of the discriminator's hidden layers.", minimum=1, maximum=65536
-    )
-    generator_output: str = option("tanh", help="What makes pixels of its last layer.", choices=("tanh", "sigmoid"))
-    discriminator_dropout: float = option(0.3, help="Dropout in the discriminator.", minimum=0, below=1)
+    conditional: bool = option(False, help="Learn from labels, so that samples of a class can be asked for.")
     loss: str = option(
         "non-saturating",
         help="Non-saturating or minimax (Goodfellow 2014), least squares (Mao 2017), hinge (Lim & Ye 2017), or"
@@ -35,6 +27,11 @@ class GANOptions:
     r1: float = option(0.0, help="Weight gamma of the R1 penalty on real images (Mescheder 2018); 0: none.", minimum=0)
     r1_every: int = option(16, help="Take the R1 penalty this often (lazy, Karras 2020).", unit="steps", minimum=1)
     spectral_norm: bool = option(False, help="Spectral normalisation of the discriminator (Miyato 2018).")
+    augment: tuple[str, ...] = option(
+        (),
+        help="Show the discriminator real and fake images changed in these ways (differentiable, Zhao 2020).",
+        choices=("color", "translation", "cutout"),
+    )
     discriminator_steps: int = option(
         1, help="Discriminator updates for each of the generator; a step is one of the former.", minimum=1, maximum=100
     )
@@ -51,6 +48,21 @@ class GANOptions:
     def __post_init__(self) -> None:
         if self.label_smoothing and self.loss not in ("non-saturating", "minimax", "least-squares"):
             raise ValueError(f"--label-smoothing has no meaning with --loss {self.loss}, which has no labels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GANOptions(AdversarialOptions):
+    """What a GAN is made of and how it is trained."""
+
+    latent_dim: int = option(64, help="Size of the noise vector z.", minimum=1, maximum=4096)
+    generator_sizes: tuple[int, ...] = option(
+        (256, 512), help="Widths of the generator's hidden layers.", minimum=1, maximum=65536
+    )
+    discriminator_sizes: tuple[int, ...] = option(
+        (512, 256), help="Widths of the discriminator's hidden layers.", minimum=1, maximum=65536
+    )
+    generator_output: str = option("tanh", help="What makes pixels of its last layer.", choices=("tanh", "sigmoid"))
+    discriminator_dropout: float = option(0.3, help="Dropout in the discriminator.", minimum=0, below=1)
 
 
 def _article(generator: tuple[int, ...], discriminator: tuple[int, ...], rate: float, **more: Any) -> dict[str, Any]:

@@ -4,6 +4,8 @@ A generator G makes images of noise z ~ N(0, I); a discriminator D scores how re
 apart, G to be taken for real:
 
     min_G max_D  E_x[log D(x)] + E_z[log(1 - D(G(z)))]
+
+With labels y, G sees (z, y) and D scores the pair (x, y).
 """
 
 from __future__ import annotations
@@ -13,51 +15,87 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 import genzoo
 from genzoo import DataSpec, Generator, RandomStreams, Run
-from genzoo_gan import GANOptions
+from genzoo_gan import AdversarialOptions, GANOptions
+from genzoo_gan.augment import augment
 from genzoo_gan.health import Health, spread
 from genzoo_gan.losses import discriminator_loss, generator_loss, gradient_penalty, r1_penalty
 
 FIXED = 64  # samples that diversity is measured on
 
 
-def generator_network(config: GANOptions, shape: tuple[int, ...]) -> nn.Sequential:
-    """(B, latent_dim) -> (B, C, H, W) in [-1, 1] with tanh, in [0, 1] with sigmoid."""
+def generator_network(config: GANOptions, inputs: int, shape: tuple[int, ...]) -> nn.Sequential:
+    """(B, inputs) -> (B, C, H, W) in [-1, 1] with tanh, in [0, 1] with sigmoid."""
     layers: list[nn.Module] = []
-    for before, after in pairwise((config.latent_dim, *config.generator_sizes)):
+    sizes = (inputs, *config.generator_sizes)
+    for before, after in pairwise(sizes):
         layers += [genzoo.Linear(before, after), nn.LeakyReLU(0.2)]
     last = nn.Tanh() if config.generator_output == "tanh" else nn.Sigmoid()
-    width = (config.latent_dim, *config.generator_sizes)[-1]
-    return nn.Sequential(*layers, genzoo.Linear(width, math.prod(shape)), last, nn.Unflatten(1, shape))
+    return nn.Sequential(*layers, genzoo.Linear(sizes[-1], math.prod(shape)), last, nn.Unflatten(1, shape))
 
 
-def discriminator_network(config: GANOptions, shape: tuple[int, ...]) -> nn.Sequential:
-    """(B, C, H, W) -> scores (B, 1)."""
+def discriminator_features(config: GANOptions, shape: tuple[int, ...]) -> tuple[nn.Sequential, int]:
+    """(B, C, H, W) -> (B, width), and the width."""
     layers: list[nn.Module] = [nn.Flatten()]
     sizes = (math.prod(shape), *config.discriminator_sizes)
     for before, after in pairwise(sizes):
         layers += [genzoo.Linear(before, after), nn.LeakyReLU(0.2)]
         layers += [nn.Dropout(config.discriminator_dropout)] if config.discriminator_dropout else []
-    layers.append(genzoo.Linear(sizes[-1], 1))
-    if config.spectral_norm:
-        layers = [spectral_norm(layer) if isinstance(layer, nn.Linear) else layer for layer in layers]
-    return nn.Sequential(*layers)
+    return nn.Sequential(*layers), sizes[-1]
+
+
+class Discriminator(nn.Module):
+    """Scores (B, 1) of images: a linear map of their features, and with `classes` the features' product with a vector
+    of the image's class besides (the projection discriminator, Miyato & Koyama 2018, arXiv:1802.05637)."""
+
+    def __init__(self, features: nn.Sequential, width: int, classes: int, spectral: bool) -> None:
+        super().__init__()
+        self.features, self.head = features, genzoo.Linear(width, 1)
+        self.classes = nn.Embedding(classes, width) if classes else None
+        if self.classes is not None:
+            nn.init.normal_(self.classes.weight, std=width**-0.5)
+        if spectral:
+            for module in list(self.modules()):
+                if isinstance(module, (nn.Linear, nn.Conv2d, nn.Embedding)):
+                    spectral_norm(module)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        features: Tensor = self.features(images)  # (B, width)
+        scores: Tensor = self.head(features)
+        if self.classes is not None:
+            scores = scores + (self.classes(labels) * features).sum(1, keepdim=True)
+        return scores
 
 
 class GAN(Generator):
-    """A GAN of dense layers, sized from the data. See `GANOptions` for what can be chosen."""
+    """A GAN of dense layers, sized from the data. See `GANOptions` for what can be chosen.
+
+    A model of other layers overrides `networks`, and shares all else.
+    """
 
     training_only: ClassVar[tuple[str, ...]] = ("discriminator",)
-    config: GANOptions
+    config: Any
 
-    def __init__(self, config: GANOptions, data: DataSpec) -> None:
+    def __init__(self, config: AdversarialOptions, data: DataSpec) -> None:
         super().__init__(config, data)
-        self.generator = generator_network(config, data.shape)
-        self.discriminator = discriminator_network(config, data.shape)
+        self.classes = len(data.classes) if self.conditional else 0
+        self.generator, features, width = self.networks(self.config.latent_dim + self.classes, data.shape)
+        self.discriminator = Discriminator(features, width, self.classes, config.spectral_norm)
+
+    def networks(self, inputs: int, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Sequential, int]:
+        """The generator, (B, inputs) -> (B, C, H, W), and the discriminator's features, (B, C, H, W) -> (B, width)."""
+        return generator_network(self.config, inputs, shape), *discriminator_features(self.config, shape)
+
+    def with_labels(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """What the generator takes: z (B, latent_dim), and behind it the labels (B,) as one-hot vectors."""
+        if labels is None or not self.classes:
+            return z
+        return torch.cat([z, F.one_hot(labels, self.classes).to(z.dtype)], 1)
 
     def fit(self, run: Run) -> None:
         config = self.config
@@ -68,25 +106,31 @@ class GAN(Generator):
         generator, discriminator, generator_adam, discriminator_adam = run.prepare(
             self.generator, self.discriminator, generator_adam, discriminator_adam
         )
+        generate, judge = run.compile(generator), run.compile(discriminator)
         average = genzoo.EMA(self.generator, config.ema_decay) if config.ema_decay else None
         if average is not None:
             run.track(average=average)
         health, threshold = Health(run), 0.5 if config.loss == "least-squares" else 0.0
         for batch in run.batches():
+            labels = self.labels_of(batch)
             real = batch.images * 2 - 1 if config.generator_output == "tanh" else batch.images
             both = (run.step + 1) % config.discriminator_steps == 0  # whether the generator has its turn too
             z = torch.randn(len(real), config.latent_dim, device=run.device)
             with torch.set_grad_enabled(both):
-                fake = generator(z)  # one forward pass for both updates
+                fake = generate(self.with_labels(z, labels))  # one forward pass for both updates
 
             # The discriminator's update
-            real_scores, fake_scores = discriminator(real), discriminator(fake.detach())
+            images = augment(torch.cat([real, fake.detach()]), config.augment)  # (2B, C, H, W)
+            twice = None if labels is None else torch.cat([labels, labels])
+            real_scores, fake_scores = judge(images, twice).chunk(2)
             loss = discriminator_loss(config.loss, real_scores, fake_scores, config.label_smoothing)
             penalised = loss
             if config.loss == "wasserstein-gp":
-                penalised = loss + config.gradient_penalty * gradient_penalty(discriminator, real, fake.detach())
+                penalty = gradient_penalty(lambda x: discriminator(x, labels), *images.chunk(2))  # noqa: B023
+                penalised = loss + config.gradient_penalty * penalty
             if config.r1 and run.step % config.r1_every == 0:
-                penalised = penalised + config.r1 * config.r1_every * r1_penalty(discriminator, real)
+                penalty = r1_penalty(lambda x: discriminator(x, labels), images[: len(real)])  # noqa: B023
+                penalised = penalised + config.r1 * config.r1_every * penalty
             discriminator_adam.zero_grad()
             run.backward(penalised)
             discriminator_adam.step()
@@ -95,7 +139,7 @@ class GAN(Generator):
             if both:
                 self.discriminator.requires_grad_(False)
                 generator_adam.zero_grad()
-                score = generator_loss(config.loss, discriminator(fake))
+                score = generator_loss(config.loss, judge(augment(fake, config.augment), labels))
                 run.backward(score)
                 generator_adam.step()
                 self.discriminator.requires_grad_(True)
@@ -114,10 +158,11 @@ class GAN(Generator):
 
     def diversity(self, run: Run, real: Tensor) -> float:
         """The spread of samples from fixed noise over that of as many real images: 1 is as diverse as they are."""
+        labels = torch.arange(FIXED, device=run.device) % self.classes if self.classes else None
         with run.as_sampled():
-            images = self.sample(FIXED, options=None, rng=RandomStreams(0, FIXED, device=run.device))
+            images = self.sample(FIXED, options=None, rng=RandomStreams(0, FIXED, device=run.device), labels=labels)
             return float(spread(images) / spread(real[:FIXED]).clamp_min(1e-12))
 
-    def sample(self, count: int, *, options: Any, rng: RandomStreams) -> Tensor:
-        images: Tensor = self.generator(rng.normal(self.config.latent_dim))
+    def sample(self, count: int, *, options: Any, rng: RandomStreams, labels: Tensor | None = None) -> Tensor:
+        images: Tensor = self.generator(self.with_labels(rng.normal(self.config.latent_dim), labels))
         return images * 0.5 + 0.5 if self.config.generator_output == "tanh" else images

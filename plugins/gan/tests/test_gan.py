@@ -11,6 +11,7 @@ from torch import nn
 import genzoo
 from genzoo import DataSpec, GenzooWarning, UsageError
 from genzoo_gan import GANOptions, genzoo_generators
+from genzoo_gan.augment import augment
 from genzoo_gan.health import spread
 from genzoo_gan.losses import discriminator_loss, generator_loss, gradient_penalty, r1_penalty
 from genzoo_gan.model import GAN
@@ -23,9 +24,14 @@ def _own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("GENZOO_RUNS_DIR", str(tmp_path / "runs"))
 
 
+def data(shape=(1, 28, 28), classes=()):
+    return DataSpec(
+        name="d", modality="image", shape=shape, classes=classes, train_count=9, test_count=9, fingerprint="0"
+    )
+
+
 def gan(shape=(1, 28, 28), **options):
-    spec = DataSpec(name="d", modality="image", shape=shape, classes=(), train_count=9, test_count=9, fingerprint="0")
-    return GAN(GANOptions(**options), spec)
+    return GAN(GANOptions(**options), data(shape))
 
 
 def test_the_discriminators_losses_are_those_of_the_papers():
@@ -100,7 +106,7 @@ def test_the_layouts_of_the_tutorials(preset, generator, discriminator, output, 
     values = genzoo_generators()[0].presets[preset]
     model = gan(**{k: v for k, v in values.items() if k in GANOptions.__dataclass_fields__})
     assert widths(model.generator) == generator
-    assert widths(model.discriminator) == discriminator
+    assert [*widths(model.discriminator.features), model.discriminator.head.out_features] == discriminator
     assert any(isinstance(layer, output) for layer in model.generator)
     assert values["learning_rate"] == rate
     assert values.get("batch_size") == batch
@@ -110,9 +116,61 @@ def test_spectral_norm_bounds_every_layer():
     model = gan(spectral_norm=True, discriminator_sizes=(64, 32))
     for _ in range(200):  # one power iteration at each forward pass
         model.discriminator(torch.rand(2, 1, 28, 28))
-    for layer in model.discriminator:
+    for layer in model.discriminator.modules():
         if isinstance(layer, nn.Linear):
             assert torch.linalg.matrix_norm(layer.weight, 2).item() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("way", ["color", "translation", "cutout"])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 16, 16)])
+def test_augmentations_are_differentiable_and_each_images_own(way, shape):
+    torch.manual_seed(0)
+    image = torch.rand(shape) * 2 - 1
+    many = image.expand(64, *shape).clone().requires_grad_()
+    changed = augment(many, (way,))
+    assert changed.shape == many.shape
+    assert len(changed.detach().flatten(1).unique(dim=0)) > 16
+    changed.sum().backward()
+    assert torch.isfinite(many.grad).all()
+    assert many.grad.abs().sum() > 0
+    assert augment(many, ()) is many
+
+
+def test_a_translation_moves_the_whole_picture():
+    torch.manual_seed(0)
+    image = torch.rand(1, 16, 16) + 1
+    reach = 2  # an eighth of 16, rounded
+    padded = nn.functional.pad(image, (2 * reach,) * 4)
+    places = {
+        (y, x): padded[:, 2 * reach - y :, 2 * reach - x :][:, :16, :16] for y in range(-2, 3) for x in range(-2, 3)
+    }
+    moved = augment(image.expand(200, 1, 16, 16), ("translation",))
+    found = {place for one in moved for place, expected in places.items() if torch.equal(one, expected)}
+    assert found == set(places)
+    assert all(any(torch.equal(one, expected) for expected in places.values()) for one in moved)
+
+
+def test_cutout_hides_at_most_a_quarter_and_colour_keeps_the_differences_sign():
+    torch.manual_seed(0)
+    images = torch.rand(500, 3, 16, 16) + 1
+    hidden = (augment(images, ("cutout",)) == 0).float().mean((1, 2, 3))
+    assert hidden.max() == 0.25
+    assert hidden.min() < 0.1
+    steps = torch.linspace(-1, 1, 64).view(1, 1, 8, 8).expand(500, 1, 8, 8)
+    changed = augment(steps, ("color",)).flatten(1)
+    assert (changed.diff(dim=1) > 0).all()
+
+
+def test_the_score_of_a_pair_is_that_of_the_projection_discriminator():
+    """Miyato & Koyama 2018, equation 3: f(x, y) = y' V phi(x) + psi(phi(x))."""
+    config = GANOptions(conditional=True, discriminator_dropout=0.0)
+    model = GAN(config, data(classes=("a", "b", "c")))
+    images, labels = torch.rand(6, 1, 28, 28), torch.tensor([0, 1, 2, 0, 1, 2])
+    features = model.discriminator.features(images)
+    one_hot = nn.functional.one_hot(labels, 3).float()
+    product = ((one_hot @ model.discriminator.classes.weight) * features).sum(1, keepdim=True)
+    expected = model.discriminator.head(features) + product
+    assert torch.allclose(model.discriminator(images, labels), expected, atol=1e-6)
 
 
 def test_labels_cannot_be_smoothed_where_there_are_none():
@@ -133,6 +191,8 @@ FORMS = {
     "three discriminator steps": {"discriminator_steps": 3, "loss": "wasserstein-gp"},
     "label smoothing": {"label_smoothing": 0.1, "discriminator_learning_rate": 1e-4},
     "article": {"preset": "article-1024"},
+    "conditional": {"conditional": True, "augment": ("color", "translation", "cutout"), "r1": 1.0},
+    "conditional critic": {"conditional": True, "loss": "wasserstein-gp", "spectral_norm": True},
 }
 
 
@@ -155,7 +215,7 @@ def test_every_form_trains_and_resumes_exactly(form):
     assert images.shape == (3, 1, 28, 28)
     assert images.min() >= 0
     assert images.max() <= 1
-    fresh = gan(**whole.record["options"]).generator.state_dict()
+    fresh = GAN(genzoo.load(whole).config, whole.data_spec).generator.state_dict()
     assert not torch.equal(fresh["0.weight"], one["generator.0.weight"])
 
 

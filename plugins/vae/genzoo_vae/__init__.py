@@ -12,6 +12,7 @@ from genzoo import GeneratorSpec, option
 class VAEOptions:
     """What a VAE is made of and how it is trained."""
 
+    conditional: bool = option(False, help="Learn from labels, so that samples of a class can be asked for.")
     architecture: str = option("conv", help="Convolutional or fully connected networks.", choices=("conv", "mlp"))
     latent_dim: int = option(16, help="Size of the latent vector z.", minimum=1, maximum=4096)
     hidden_sizes: tuple[int, ...] = option(
@@ -40,7 +41,10 @@ class VAEOptions:
         choices=("mixture", "gaussian"),
     )
     prior_components: int = option(
-        50, help="Components of the mixture; at most one for every 50 images.", minimum=1, maximum=1000
+        50,
+        help="Components of the mixture, over all classes; at most one for every 50 images.",
+        minimum=1,
+        maximum=1000,
     )
     learning_rate: float = option(1e-3, help="Adam's step size at the start.", above=0, maximum=1)
     learning_rate_schedule: str = option(

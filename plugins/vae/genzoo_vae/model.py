@@ -4,6 +4,8 @@ A latent vector z has the prior p(z) = N(0, I). The decoder says how likely an i
 guesses which z an image came from, q(z|x) = N(mu(x), diag(sigma(x)^2)). Both learn by raising the lower bound
 
     log p(x) >= E_q[log p(x|z)] - KL(q(z|x) || p(z)).
+
+With labels y (Sohn et al. 2015) both networks see them too: q(z|x, y), p(x|z, y), and the bound is that of log p(x|y).
 """
 
 from __future__ import annotations
@@ -37,18 +39,20 @@ def dense(sizes: list[int]) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def mlp_networks(config: VAEOptions, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
-    """Encoder (B, C, H, W) -> (B, 2 * latent_dim) and decoder (B, latent_dim) -> (B, C, H, W), fully connected."""
+def mlp_networks(config: VAEOptions, shape: tuple[int, ...], classes: int) -> tuple[nn.Module, nn.Module]:
+    """Encoder (B, C, H, W) -> (B, 2 * latent_dim) and decoder (B, latent_dim) -> (B, C, H, W), fully connected. With
+    classes the encoder takes one channel more, and the decoder a one-hot vector behind z."""
     pixels, hidden = math.prod(shape), list(config.hidden_sizes)
-    encoder = nn.Sequential(nn.Flatten(), *dense([pixels, *hidden, 2 * config.latent_dim]))
-    decoder = nn.Sequential(*dense([config.latent_dim, *hidden[::-1], pixels]), nn.Unflatten(1, shape))
+    inputs = pixels + math.prod(shape[1:]) if classes else pixels
+    encoder = nn.Sequential(nn.Flatten(), *dense([inputs, *hidden, 2 * config.latent_dim]))
+    decoder = nn.Sequential(*dense([config.latent_dim + classes, *hidden[::-1], pixels]), nn.Unflatten(1, shape))
     return encoder, decoder
 
 
-def conv_networks(config: VAEOptions, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
+def conv_networks(config: VAEOptions, shape: tuple[int, ...], classes: int) -> tuple[nn.Module, nn.Module]:
     """The same with 3x3 convolutions that halve the size (rounded up) and transposed ones that restore it."""
     channels, height, width = shape
-    widths, sizes = [channels, *config.conv_channels], [(height, width)]
+    widths, sizes = [channels + bool(classes), *config.conv_channels], [(height, width)]
     down: list[nn.Module] = []
     for before, after in pairwise(widths):
         down += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.BatchNorm2d(after), nn.ReLU()]
@@ -56,13 +60,31 @@ def conv_networks(config: VAEOptions, shape: tuple[int, ...]) -> tuple[nn.Module
     small = (widths[-1], *sizes[-1])  # the shape between convolutions and dense layers
     hidden = list(config.hidden_sizes)
     encoder = nn.Sequential(*down, nn.Flatten(), *dense([math.prod(small), *hidden, 2 * config.latent_dim]))
+    widths[0] = channels
     up: list[nn.Module] = []
     for i in range(len(widths) - 1, 0, -1):
         odd = (1 - sizes[i - 1][0] % 2, 1 - sizes[i - 1][1] % 2)  # 2n - 1 or 2n
         up += [nn.ReLU(), nn.ConvTranspose2d(widths[i], widths[i - 1], 3, 2, 1, output_padding=odd)]
         up += [nn.BatchNorm2d(widths[i - 1])] if i > 1 else []
-    decoder = nn.Sequential(*dense([config.latent_dim, *hidden[::-1], math.prod(small)]), nn.Unflatten(1, small), *up)
+    inputs = config.latent_dim + classes
+    decoder = nn.Sequential(*dense([inputs, *hidden[::-1], math.prod(small)]), nn.Unflatten(1, small), *up)
     return encoder, decoder
+
+
+def gaussian_mixture(points: Tensor, most: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights (K,), means (K, D) and covariances (K, D, D) of a Gaussian mixture of up to `most` components fitted to
+    points (N, D) by expectation maximisation. Raises `ValueError` for too few points."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    count = max(1, min(most, len(points) // 50))  # more would learn the images by heart
+    mixture = GaussianMixture(count, reg_covar=1e-4, max_iter=200, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # nearly converged will do
+        mixture.fit(points.numpy())
+    found = mixture.weights_, mixture.means_, mixture.covariances_
+    weights, means, covariances = (torch.from_numpy(array) for array in found)
+    return weights, means, covariances
 
 
 class VAE(Generator):
@@ -76,22 +98,35 @@ class VAE(Generator):
 
     def __init__(self, config: VAEOptions, data: DataSpec) -> None:
         super().__init__(config, data)
+        self.classes = len(data.classes) if self.conditional else 0
         networks = {"mlp": mlp_networks, "conv": conv_networks}[config.architecture]
-        self.encoder, self.decoder = networks(config, data.shape)
+        self.encoder, self.decoder = networks(config, data.shape, self.classes)
+        if self.classes:
+            self.label_image = nn.Embedding(self.classes, math.prod(data.shape[1:]))  # a channel of its own
         self.log_scale = nn.Parameter(torch.tensor(-1.0), requires_grad=config.likelihood == "gaussian")
         if config.prior == "mixture":  # N(0, I) until it is fitted
-            count, dim = config.prior_components, config.latent_dim
-            self.register_buffer("mixture_weights", torch.full((count,), 1 / count))
-            self.register_buffer("mixture_means", torch.zeros(count, dim))
-            self.register_buffer("mixture_cholesky", torch.eye(dim).repeat(count, 1, 1))
+            mixtures, dim = max(1, self.classes), config.latent_dim  # one mixture for each class
+            count = max(1, config.prior_components // mixtures)
+            self.register_buffer("mixture_weights", torch.full((mixtures, count), 1 / count))
+            self.register_buffer("mixture_means", torch.zeros(mixtures, count, dim))
+            self.register_buffer("mixture_cholesky", torch.eye(dim).repeat(mixtures, count, 1, 1))
 
     # The two distributions
 
-    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def posterior(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """q(z|x) of images (B, C, H, W): mean and log variance, each (B, latent_dim)."""
+        if labels is not None:
+            images = torch.cat([images, self.label_image(labels).view(-1, 1, *images.shape[2:])], 1)
         mu, log_var = self.encoder(images).float().chunk(2, dim=1)  # sums need float32 in every precision
         bound = self.config.max_log_variance
         return mu, log_var.clamp(-bound, bound)
+
+    def decoded(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The decoder's output (B, C, H, W) for z (B, latent_dim): logits or means, as the likelihood has it."""
+        if labels is not None:
+            z = torch.cat([z, F.one_hot(labels, self.classes).to(z.dtype)], 1)
+        output: Tensor = self.decoder(z)
+        return output
 
     def reconstruction_loss(self, images: Tensor, output: Tensor) -> Tensor:
         """-log p(x|z) in nats of each image, shape (B,), from the decoder's output (B, C, H, W).
@@ -115,12 +150,12 @@ class VAE(Generator):
 
     # Training
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One draw of -log p(x|z) of each image, (B,), and the KL of each latent dimension, (B, latent_dim); nats."""
         images = self.binarized(images)
-        mu, log_var = self.posterior(images)
+        mu, log_var = self.posterior(images, labels)
         z = mu + (0.5 * log_var).exp() * torch.randn_like(mu)
-        return self.reconstruction_loss(images, self.decoder(z)), gaussian_kl(mu, log_var)
+        return self.reconstruction_loss(images, self.decoded(z, labels)), gaussian_kl(mu, log_var)
 
     def objective(self, reconstruction: Tensor, kl: Tensor, weight: float) -> tuple[Tensor, Tensor, Tensor]:
         """The loss, in nats an image or as MSE + weight * KL (mean over pixels, sum over latent dimensions), and its
@@ -146,7 +181,7 @@ class VAE(Generator):
             if config.learning_rate_schedule == "cosine":
                 optimizer.param_groups[0]["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
             warm = min(1.0, (run.step + 1) / config.kl_warmup_steps) if config.kl_warmup_steps else 1.0
-            reconstruction, kl = model(batch.images)
+            reconstruction, kl = model(batch.images, self.labels_of(batch))
             loss, distortion, rate = self.objective(reconstruction, kl, warm * config.beta)
             optimizer.zero_grad()
             run.backward(loss)
@@ -159,61 +194,63 @@ class VAE(Generator):
                 self.fit_mixture(run)
 
     def fit_mixture(self, run: Run) -> None:
-        """Fit the mixture to draws from q(z|x) of up to 20,000 training images (expectation maximisation)."""
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.mixture import GaussianMixture
-
-        codes = []
-        for images in run.training_images(20_000):
-            mu, log_var = self.posterior(self.binarized(images))
+        """Fit the mixture to draws from q(z|x) of up to 20,000 training images; one for each class if conditional."""
+        codes, classes = [], []
+        for batch in run.training_images(20_000):
+            labels = self.labels_of(batch)
+            mu, log_var = self.posterior(self.binarized(batch.images), labels)
             codes.append(mu + (0.5 * log_var).exp() * torch.randn_like(mu))
-        points = torch.cat(codes).double().cpu().numpy()
-        count = max(1, min(self.config.prior_components, len(points) // 50))  # more would learn the images by heart
-        mixture = GaussianMixture(count, reg_covar=1e-4, max_iter=200, random_state=run.options.seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # nearly converged will do
+            classes.append(mu.new_zeros(len(mu)) if labels is None else labels)
+        points, kinds = torch.cat(codes).double().cpu(), torch.cat(classes).cpu()
+        for number in range(len(self.mixture_weights)):
+            own = points[kinds == number]
             try:
-                found = mixture.fit(points)
+                weights, means, covariances = gaussian_mixture(own, self.mixture_weights.shape[1], run.options.seed)
             except ValueError as error:
-                run.warn(f"the mixture prior cannot be fitted, so samples come from N(0, I): {error}")
-                return
-        self.mixture_weights.zero_()[:count] = torch.from_numpy(found.weights_)
-        self.mixture_means[:count] = torch.from_numpy(found.means_)
-        self.mixture_cholesky[:count] = torch.linalg.cholesky(torch.from_numpy(found.covariances_))
+                which = f" of class {self.data.classes[number]}" if self.classes else ""
+                run.warn(f"the mixture prior{which} cannot be fitted, so samples come from N(0, I): {error}")
+                continue
+            self.mixture_weights[number].zero_()[: len(weights)] = weights
+            self.mixture_means[number, : len(weights)] = means
+            self.mixture_cholesky[number, : len(weights)] = torch.linalg.cholesky(covariances)
 
     # Use
 
-    def sample(self, count: int, *, options: VAESampleOptions, rng: RandomStreams) -> Tensor:
+    def sample(
+        self, count: int, *, options: VAESampleOptions, rng: RandomStreams, labels: Tensor | None = None
+    ) -> Tensor:
         z = rng.normal(self.config.latent_dim) * options.temperature  # (count, latent_dim)
         if self.config.prior == "mixture":
-            edges = self.mixture_weights.cumsum(0)
-            chosen = torch.searchsorted(edges, rng.uniform()).clamp_max(len(edges) - 1)
-            z = self.mixture_means[chosen] + (self.mixture_cholesky[chosen] @ z[:, :, None])[:, :, 0]
-        return self.decode(z)
+            which = torch.zeros(count, dtype=torch.int64, device=z.device) if labels is None else labels
+            edges = self.mixture_weights.cumsum(1)[which]  # (count, components)
+            chosen = torch.searchsorted(edges, rng.uniform(1))[:, 0].clamp_max(edges.shape[1] - 1)
+            turned = (self.mixture_cholesky[which, chosen] @ z[:, :, None])[:, :, 0]
+            z = self.mixture_means[which, chosen] + turned
+        return self.decode(z, labels)
 
-    def encode(self, images: Tensor) -> Tensor:
-        return self.posterior(images)[0]
+    def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.posterior(images, labels)[0]
 
-    def decode(self, latents: Tensor) -> Tensor:
-        output: Tensor = self.decoder(latents)
+    def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        output = self.decoded(latents, labels)
         return output.clamp(0, 1) if self.config.likelihood == "gaussian" else output.sigmoid()
 
-    def reconstruct(self, images: Tensor) -> Tensor:
-        return self.decode(self.encode(images))
+    def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.decode(self.encode(images, labels), labels)
 
     def evaluate(self, batch: Batch) -> dict[str, Tensor]:
-        reconstruction, kl = self(batch.images)
+        reconstruction, kl = self(batch.images, self.labels_of(batch))
         return {"bound": -(reconstruction + kl.sum(1)), "kl": kl.sum(1)}
 
     @torch.no_grad()
-    def log_likelihood(self, images: Tensor, num_samples: int = 1000) -> Tensor:
-        """log p(x) in nats by importance sampling with `num_samples` draws from q(z|x) (Burda et al. 2016, eq. 8).
+    def log_likelihood(self, images: Tensor, labels: Tensor | None = None, *, num_samples: int = 1000) -> Tensor:
+        """log p(x), or log p(x|y), in nats by importance sampling with draws from q(z|x) (Burda et al. 2016, eq. 8).
 
         A lower bound in expectation, which grows with `num_samples` to the exact value. With the Bernoulli
         likelihood pixels are binarised first: pass images of 0 and 1 to have them as they are.
         """
         images = self.binarized(images)
-        mu, log_var = self.posterior(images)  # (B, D)
+        mu, log_var = self.posterior(images, labels)  # (B, D)
         size = max(1, CHUNK // max(1, images.numel()))
         total = mu.new_full((len(images),), -torch.inf)
         for start in range(0, num_samples, size):
@@ -221,7 +258,8 @@ class VAE(Generator):
             noise = torch.randn(k, *mu.shape, device=mu.device)
             z = mu + (0.5 * log_var).exp() * noise  # (k, B, D)
             repeated = images.expand(k, *images.shape).flatten(0, 1)
-            log_px = -self.reconstruction_loss(repeated, self.decoder(z.flatten(0, 1))).view(k, -1)
+            output = self.decoded(z.flatten(0, 1), None if labels is None else labels.repeat(k))
+            log_px = -self.reconstruction_loss(repeated, output).view(k, -1)
             log_pz_over_q = 0.5 * (noise.square() + log_var - z.square()).sum(2)
             total = torch.logaddexp(total, (log_px + log_pz_over_q).logsumexp(0))
         return total - math.log(num_samples)

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_diverg
 
 import genzoo
 from genzoo import DataSpec, RandomStreams
+from genzoo.data.builtin import load_mnist_5k
 from genzoo_vae import VAEOptions, VAESampleOptions
 from genzoo_vae.model import VAE, gaussian_kl
 
@@ -141,11 +143,11 @@ def test_log_variance_is_clamped():
 def test_a_mixture_prior_samples_its_components():
     model = vae(prior="mixture", prior_components=2, latent_dim=2)
     seen = []
-    model.decode = lambda z: seen.append(z)
-    model.mixture_weights.copy_(torch.tensor([0.25, 0.75]))
-    model.mixture_means.copy_(torch.tensor([[10.0, 0.0], [-10.0, 0.0]]))
+    model.decode = lambda z, labels: seen.append(z)
+    model.mixture_weights[0] = torch.tensor([0.25, 0.75])
+    model.mixture_means[0] = torch.tensor([[10.0, 0.0], [-10.0, 0.0]])
     cholesky = torch.tensor([[1.0, 0.0], [0.8, 0.6]])
-    model.mixture_cholesky.copy_(cholesky.expand(2, 2, 2))
+    model.mixture_cholesky[0] = cholesky
     model.sample(20_000, options=VAESampleOptions(), rng=RandomStreams(0, 20_000))
     first = seen[0][seen[0][:, 0] > 0]
     assert len(first) / 20_000 == pytest.approx(0.25, abs=0.02)
@@ -180,6 +182,8 @@ FORMS = {
     "gaussian": {"likelihood": "gaussian"},
     "article": {"preset": "article"},
     "binarized": {"preset": "binarized"},
+    "conditional": {"conditional": True, "prior_components": 20},
+    "conditional mlp": {"conditional": True, "architecture": "mlp", "prior": "gaussian"},
     "warm-up and free bits": {"kl_warmup_steps": 10, "free_bits": 0.1, "ema_decay": 0.9},
 }
 
@@ -199,11 +203,25 @@ def test_every_form_trains_and_samples(form):
     ways = genzoo.interpolate(run, 2, num_steps=5)
     assert ways.shape == (2, 5, 1, 28, 28)
     model = genzoo.load(run)
-    assert torch.isfinite(model.log_likelihood(originals, num_samples=3)).all()
+    labels = {"labels": torch.arange(4)} if model.conditional else {}
+    assert torch.isfinite(model.log_likelihood(originals, **labels, num_samples=3)).all()
     assert isinstance(model, genzoo.Reconstructs)
     assert isinstance(model, genzoo.Encodes)
     assert isinstance(model, genzoo.HasLikelihood)
     assert isinstance(model, genzoo.Evaluates)
+
+
+def test_a_conditional_vae_uses_the_label_and_has_a_mixture_a_class():
+    run = genzoo.train("vae", conditional=True, steps=150, sample_every=0, prior_components=20)
+    model = genzoo.load(run)
+    assert model.mixture_means.shape == (10, 2, 16)
+    images = genzoo.sample(model, 200)  # each class in turn
+    digits = torch.stack([images[label::10].mean(0) for label in range(10)])
+    assert torch.allclose(genzoo.sample(model, 1, label=3), genzoo.sample(model, 1, label="3"))
+    train = load_mnist_5k(Path())
+    means = torch.stack([train.train_images[train.train_labels == label].float().mean(0) / 255 for label in range(10)])
+    nearest = torch.cdist(digits.flatten(1), means.flatten(1)).argmin(1)
+    assert (nearest == torch.arange(10)).all()
 
 
 def test_interpolations_begin_and_end_at_reconstructions():
@@ -218,8 +236,8 @@ def test_the_mixture_is_fitted_to_the_encoded_training_data():
     run = genzoo.train("vae", steps=40, sample_every=0, prior_components=4)
     model = genzoo.load(run)
     assert model.mixture_weights.sum() == pytest.approx(1, abs=1e-5)
-    codes = model.mixture_means.T @ model.mixture_weights  # the mean of all codes
-    assert (model.mixture_means - codes).abs().max() > 0.1
+    codes = model.mixture_weights[0] @ model.mixture_means[0]  # the mean of all codes
+    assert (model.mixture_means[0] - codes).abs().max() > 0.1
     again = genzoo.train("vae", steps=40, sample_every=0, prior_components=4)
     assert torch.equal(genzoo.load(again).mixture_means, model.mixture_means)
 
@@ -229,7 +247,7 @@ def test_data_too_few_for_a_mixture_leave_the_prior_as_it_is(tmp_path):
     with pytest.warns(genzoo.GenzooWarning, match=r"mixture prior cannot be fitted, so samples come from N\(0, I\)"):
         run = genzoo.train("vae", data=str(tmp_path / "two.npz"), steps=3)
     assert run.status == "finished"
-    assert torch.equal(genzoo.load(run).mixture_means, torch.zeros(50, 16))
+    assert torch.equal(genzoo.load(run).mixture_means, torch.zeros(1, 50, 16))
 
 
 def test_a_resumed_vae_is_the_uninterrupted_one(monkeypatch):
