@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genzoo.average import EMA as EMA
+    from genzoo.data.files import load_image as load_image
     from genzoo.data.images import Batch as Batch
     from genzoo.data.images import ImageData as ImageData
     from genzoo.errors import Diverged as Diverged
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from genzoo.errors import UsageError as UsageError
     from genzoo.generator import Encodes as Encodes
     from genzoo.generator import Evaluates as Evaluates
+    from genzoo.generator import Exports as Exports
     from genzoo.generator import Generator as Generator
     from genzoo.generator import HasLikelihood as HasLikelihood
     from genzoo.generator import Reconstructs as Reconstructs
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from genzoo.run_folder import RunFolder as RunFolder
     from genzoo.run_folder import find_run as find_run
     from genzoo.run_folder import runs as runs
+    from genzoo.samples import marks as marks
+    from genzoo.samples import write_grid as write_grid
+    from genzoo.sampling import export as export
     from genzoo.sampling import interpolate as interpolate
     from genzoo.sampling import load as load
     from genzoo.sampling import reconstruct as reconstruct
@@ -46,16 +51,18 @@ __version__ = "0.1.0"
 
 _HOME = {
     "average": ("EMA",),
+    "data.files": ("load_image",),
     "data.images": ("Batch", "ImageData"),
     "errors": ("Diverged", "GenzooError", "GenzooWarning", "Interrupted", "UsageError"),
-    "generator": ("Encodes", "Evaluates", "Generator", "HasLikelihood", "Reconstructs"),
+    "generator": ("Encodes", "Evaluates", "Exports", "Generator", "HasLikelihood", "Reconstructs"),
     "hookspecs": ("API_VERSION", "hookimpl"),
     "linear": ("Linear",),
     "options": ("option",),
     "randomness": ("RandomStreams",),
     "run": ("Run",),
     "run_folder": ("RunFolder", "find_run", "runs"),
-    "sampling": ("interpolate", "load", "reconstruct", "sample"),
+    "samples": ("marks", "write_grid"),
+    "sampling": ("export", "interpolate", "load", "reconstruct", "sample"),
     "spec": ("CommandSpec", "DataSpec", "DatasetSpec", "GeneratorSpec"),
     "plan": ("list_models",),
     "training": ("resume", "train"),

@@ -19,7 +19,7 @@ from genzoo.errors import GenzooError, GenzooWarning, UsageError, unknown
 from genzoo.options import options_of, read_pairs, rows
 from genzoo.plan import plan
 from genzoo.registry import registry
-from genzoo.run_folder import FORMAT_OF, RunFolder, find_run, runs
+from genzoo.run_folder import FORMAT_OF, RunFolder, check_empty, find_run, runs
 from genzoo.spec import GeneratorSpec, TrainOptions, load_target
 
 if TYPE_CHECKING:
@@ -276,13 +276,16 @@ def sample(
     """
     folder = find_run(run, runs_dir)
     number = None if label is None else folder.class_number(label)
-    path, kind = _target(folder, out, kind, separate, overwrite, "sample")
+    path, kind = _target(folder, out, kind, separate, overwrite)
     from genzoo import samples, sampling
 
     given = {key: value for key, value in options.items() if value is not None}
     classes = folder.data_spec if folder.conditional else None
     count = count or sampling.grid_size(classes if label is None else None)
-    images = sampling.sample(folder, count, seed=seed, label=label, batch_size=batch_size, device=device, **given)
+    with _Watched() as watched:
+        images = sampling.sample(
+            folder, count, seed=seed, label=label, batch_size=batch_size, device=device, progress=watched.data, **given
+        )
     labels = sampling.labels_of_samples(count, classes, number) if classes else None
     marks = samples.marks(folder, seed=seed, **({} if label is None else {"label": label}), **given)
     if kind == "npz":
@@ -310,7 +313,7 @@ def reconstruct(
 ) -> None:
     """Show held-out images, each row above what the model makes of it."""
     folder = find_run(run, runs_dir)
-    path, _ = _target(folder, out, None, False, overwrite, "reconstruct", pictures_only=True)
+    path = folder.picture_path("reconstruct", out, overwrite=overwrite)
     from genzoo import samples, sampling
 
     images, copies = sampling.reconstruct(folder, count, seed=seed, device=device)
@@ -333,7 +336,7 @@ def interpolate(
 ) -> None:  # fmt: skip
     """Show ways between pairs of held-out images through the latent space, a row a pair."""
     folder = find_run(run, runs_dir)
-    path, _ = _target(folder, out, None, False, overwrite, "interpolate", pictures_only=True)
+    path = folder.picture_path("interpolate", out, overwrite=overwrite)
     from genzoo import samples, sampling
 
     ways = sampling.interpolate(folder, count, num_steps=num_steps, seed=seed, device=device)
@@ -351,9 +354,7 @@ def interpolate(
 def show(run: str, out: str | None, overwrite: bool, runs_dir: str | None, as_json: bool) -> None:
     """Show a run: what it is, how its samples and its losses went, in one picture."""
     folder = find_run(run, runs_dir, any_status=True)
-    path = folder.path / "show.png"
-    if out is not None:
-        path, _ = _target(folder, out, None, False, overwrite, "show", pictures_only=True)
+    path = folder.path / "show.png" if out is None else folder.picture_path("show", out, overwrite=overwrite)
     from genzoo import samples
     from genzoo.show import facts, picture
 
@@ -365,6 +366,24 @@ def show(run: str, out: str | None, overwrite: bool, runs_dir: str | None, as_js
     for key, value in {**found, "picture": path}.items():
         if value is not None:
             click.echo(f"{key:16} {value}")
+
+
+@cli.command()
+@run_argument
+@click.option("--to", "folder", metavar="FOLDER", required=True, help="A new folder.")
+@runs_dir_option
+@as_json_option
+def export(run: str, folder: str, runs_dir: str | None, as_json: bool) -> None:
+    """Write a model in the format of the library that it is made of, for use without genzoo."""
+    found = find_run(run, runs_dir)
+    check_empty(Path(folder).expanduser())
+    from genzoo import sampling
+
+    line = sampling.export(found, folder)
+    if as_json:
+        _print_json({"run": found.name, "folder": folder, "load": line})
+    else:
+        click.echo(f"{folder}\nload it with: {line}")
 
 
 @cli.command("runs")
@@ -490,31 +509,20 @@ def _report_picture(run: RunFolder, path: Path, as_json: bool, **facts: Any) -> 
         click.echo(path)
 
 
-def _target(
-    run: RunFolder,
-    out: str | None,
-    kind: str | None,
-    separate: bool,
-    overwrite: bool,
-    what: str,
-    *,
-    pictures_only: bool = False,
-) -> tuple[Path, str]:
-    """Where to write and in which format. Raises `UsageError` rather than write over something."""
+def _target(run: RunFolder, out: str | None, kind: str | None, separate: bool, overwrite: bool) -> tuple[Path, str]:
+    """Where samples go and in which format. Raises `UsageError` rather than write over something."""
     if separate and kind == "npz":
         raise UsageError("--separate writes pictures, and --format is npz; give one")
     if out is None:
-        kind, number = kind or "png", 1
-        suffix = "" if separate else f".{kind}"
-        while (path := run.samples_folder / f"{what}-{number:03d}{suffix}").exists():
-            number += 1
-        return path, kind
+        kind = kind or "png"
+        return run.new_sample("sample", "" if separate else f".{kind}"), kind
     path = Path(out).expanduser()
     if not separate:
         named = FORMAT_OF.get(path.suffix.lower())
-        if named is None or (pictures_only and named == "npz"):
-            allowed = ".png or .jpeg" if pictures_only else ".png, .jpeg or .npz, or a folder with --separate"
-            raise UsageError(f"--out is {out!r}; allowed is a file that ends in {allowed}")
+        if named is None:
+            raise UsageError(
+                f"--out is {out!r}; allowed is a file that ends in .png, .jpeg or .npz, or a folder with --separate"
+            )
         if kind not in (None, named):
             raise UsageError(f"--out is {out!r} and --format is {kind}; make them agree")
         kind = named

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
@@ -33,6 +35,7 @@ class Generator(nn.Module, ABC):
 
     training_only: ClassVar[tuple[str, ...]] = ()  # submodules that sampling does not need, such as a discriminator
     spec: GeneratorSpec  # as the plugin registers it; genzoo sets it when it builds the model
+    watch: Callable[[int, int], None] | None = None  # whom `report` tells
 
     def __init__(self, config: Any, data: DataSpec) -> None:
         super().__init__()
@@ -50,6 +53,11 @@ class Generator(nn.Module, ABC):
     def labels_of(self, batch: Batch) -> Tensor | None:
         """What a conditional model learns of a batch besides its images: the labels (B,); None for another model."""
         return batch.labels if self.conditional else None
+
+    def report(self, done: int, total: int) -> None:
+        """For a `sample` that takes long to call: `done` of `total` parts of its work are done."""
+        if self.watch is not None:
+            self.watch(done, total)
 
     @abstractmethod
     def fit(self, run: Run) -> None:
@@ -94,6 +102,14 @@ class Encodes(Protocol):
 
     def decode(self, latents: Tensor) -> Tensor:
         """The images in [0, 1], shape (B, C, H, W), of latent vectors (B, latent_dim); deterministic."""
+
+
+@runtime_checkable
+class Exports(Protocol):
+    """A model that can be written in a format that other libraries read."""
+
+    def export(self, folder: Path) -> str:
+        """Write into `folder`, which is there and empty. Returns the line of Python that reads it from there."""
 
 
 @runtime_checkable

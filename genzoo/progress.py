@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 OWN = ("step", "seconds", "samples_per_second")
 PLAIN_EVERY = 5.0  # seconds between plain lines
+NOT_BEFORE = 1.0  # seconds that reading or sampling may take without a word
 
 
 def watcher() -> Bar | PlainLines:
@@ -47,9 +48,12 @@ class Bar:
             TextColumn("{task.fields[note]}", markup=False), console=self._console, refresh_per_second=5,
         )  # fmt: skip
         self._reading: Any = None
+        self._since = time.monotonic()
 
     def data(self, what: str, done: int, total: int) -> None:
-        """Data are being read."""
+        """Data are being read, or samples drawn."""
+        if time.monotonic() < self._since + NOT_BEFORE:
+            return
         if self._reading is None:
             self._reading = self._progress.add_task(what, total=total, note="")
             self._progress.start()
@@ -80,10 +84,10 @@ class PlainLines:
     """A line at the start and every few seconds, for logs and pipes."""
 
     def __init__(self) -> None:
-        self._next = 0.0
+        self._next = time.monotonic() + NOT_BEFORE
 
     def data(self, what: str, done: int, total: int) -> None:
-        """Data are being read."""
+        """Data are being read, or samples drawn."""
         self._say(f"{what}: {done:,} of {total:,}")
 
     def genzoo_run_started(self, run: Run) -> None:

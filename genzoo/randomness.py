@@ -54,6 +54,12 @@ class RandomStreams:
         rows = [stream.random(shape, dtype=np.float32) for stream in self._streams]
         return self._stack(rows, shape)
 
+    def generators(self) -> list[torch.Generator]:
+        """A torch generator on the CPU for each stream, for libraries that draw by themselves; generator i is seeded by
+        the next number of stream i."""
+        seeds = [int(stream.integers(2**63)) for stream in self._streams]
+        return [torch.Generator().manual_seed(seed) for seed in seeds]
+
     def _stack(self, rows: list[Any], shape: tuple[int, ...]) -> Tensor:
         array = np.stack(rows) if rows else np.empty((0, *shape), np.float32)
         return torch.from_numpy(array).to(self.device)

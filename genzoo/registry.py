@@ -217,8 +217,8 @@ class Registry:
 
 WATCHED = ("genzoo_run_started", "genzoo_run_logged", "genzoo_run_saved", "genzoo_run_ended")
 RESERVED_COMMANDS: set[str] = {
-    "list", "info", "train", "resume", "sample", "reconstruct", "interpolate", "runs", "show", "data", "plugins",
-    "provenance",
+    "list", "info", "train", "resume", "sample", "reconstruct", "interpolate", "export", "runs", "show", "data",
+    "plugins", "provenance",
 }  # fmt: skip
 
 

@@ -127,6 +127,25 @@ class RunFolder:
         """The pictures in `samples/`, oldest first."""
         return sorted(self.samples_folder.glob("*.*"), key=lambda path: (path.stat().st_mtime_ns, path.name))
 
+    def picture_path(self, what: str, out: str | None = None, *, overwrite: bool = False) -> Path:
+        """Where a picture goes: `out` (.png or .jpeg), or a new file in `samples/` named after `what`. Raises
+        `UsageError` for another suffix, and rather than write over something."""
+        if out is None:
+            return self.new_sample(what, ".png")
+        path = Path(out).expanduser()
+        if FORMAT_OF.get(path.suffix.lower()) not in ("png", "jpeg"):
+            raise UsageError(f"--out is {out!r}; allowed is a file that ends in .png or .jpeg")
+        if path.exists() and not overwrite:
+            raise UsageError(f"--out {out} exists; give --overwrite to replace it")
+        return path
+
+    def new_sample(self, what: str, suffix: str) -> Path:
+        """A path in `samples/` where there is nothing: `sample-001.png` and so on."""
+        number = 1
+        while (path := self.samples_folder / f"{what}-{number:03d}{suffix}").exists():
+            number += 1
+        return path
+
     def update(self, **values: Any) -> None:
         """Change `run.json`."""
         self.record.update(values)
@@ -194,6 +213,12 @@ def check_free(path: Path) -> None:
             f"run {path.name!r} exists in {path.parent}; `genzoo resume {path.name}` goes on with it, or choose another"
             " --name"
         )
+
+
+def check_empty(folder: Path) -> None:
+    """Raises `UsageError` if a new folder cannot be put at `folder` without losing something."""
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UsageError(f"--to {folder} exists and is not an empty folder; choose another")
 
 
 def check_writable(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,14 @@ from torch import Tensor
 
 from genzoo import checkpoint
 from genzoo.data.builtin import load as load_data
-from genzoo.data.files import tick
+from genzoo.data.files import Progress, tick
 from genzoo.data.images import to_unit
 from genzoo.errors import GenzooError, UsageError
-from genzoo.generator import Encodes, Generator, Reconstructs
+from genzoo.generator import Encodes, Exports, Generator, Reconstructs
 from genzoo.options import build
 from genzoo.randomness import RandomStreams, permutation
 from genzoo.registry import Plugin, registry
-from genzoo.run_folder import RunFolder, find_run
+from genzoo.run_folder import RunFolder, check_empty, find_run, write_folder
 from genzoo.spec import DataSpec, GeneratorSpec, TrainOptions, class_number, load_target
 
 GRID = 64
@@ -103,20 +104,26 @@ def labels_of_samples(count: int, data: DataSpec, label: int | None = None) -> T
     return each if label is None else torch.full_like(each, label)
 
 
+def _part_of(progress: Progress, start: int, size: int, count: int, done: int, total: int) -> None:
+    progress("sampling", start + size * done // total, count)
+
+
 def _given(model: Generator, labels: Tensor | None) -> dict[str, Tensor]:
     """What a conditional model's methods take besides."""
     return {"labels": labels.to(model.device)} if model.conditional and labels is not None else {}
 
 
 def draw(
-    model: Generator, count: int, *, seed: int, options: Any, batch_size: int = BATCH, label: int | None = None
-) -> Tensor:
+    model: Generator, count: int, *, seed: int, options: Any, batch_size: int = BATCH, label: int | None = None,
+    progress: Progress = tick,
+) -> Tensor:  # fmt: skip
     """Samples 0 to `count` - 1 of a seed, on the CPU: (count, C, H, W) in [0, 1]. Raises `GenzooError` for others."""
     parts = []
     labels = labels_of_samples(count, model.data, label)
     with torch.no_grad():
         for start in range(0, count, batch_size):
             size = min(batch_size, count - start)
+            model.watch = partial(_part_of, progress, start, size, count)
             rng = RandomStreams(seed, size, start=start, device=model.device)
             images = model.sample(size, options=options, rng=rng, **_given(model, labels[start : start + size]))
             if tuple(images.shape) != (size, *model.data.shape) or not bool(torch.isfinite(images).all()):
@@ -125,6 +132,8 @@ def draw(
                     f" not finite; promised are {(size, *model.data.shape)} in [0, 1]"
                 )
             parts.append(images.float().clamp(0, 1).cpu())
+            progress("sampling", start + size, count)
+    model.watch = None
     return torch.cat(parts) if parts else torch.empty(0, *model.data.shape)
 
 
@@ -137,6 +146,7 @@ def sample(
     batch_size: int = BATCH,
     device: str = "auto",
     runs_dir: str | None = None,
+    progress: Progress = tick,
     **options: Any,
 ) -> Tensor:
     """Draw samples from a run, or from a model that `load` gave.
@@ -150,6 +160,7 @@ def sample(
         seed: 0 or more.
         label: the name of the class to draw, for a model trained with `conditional`; None: sample i is of class
             i modulo their number.
+        progress: called with ("sampling", done, n) while samples are drawn.
         options: the model's own sampling options, such as `temperature`.
 
     Returns:
@@ -169,7 +180,7 @@ def sample(
         number = None if label is None else folder.class_number(label)
         model = load(folder, device=device)
     own: Any = build(model.spec.sample_options, options, f"sampling {model.spec.name}")
-    return draw(model, n, seed=seed, options=own, batch_size=batch_size, label=number)
+    return draw(model, n, seed=seed, options=own, batch_size=batch_size, label=number, progress=progress)
 
 
 def reconstruct(
@@ -228,6 +239,32 @@ def interpolate(
         own = _given(model, None if labels is None else labels[: 2 * pairs : 2].repeat_interleave(num_steps))
         images = model.decode(torch.stack(ways, dim=1).flatten(0, 1), **own).float().clamp(0, 1).cpu()
     return images.view(pairs, num_steps, *images.shape[1:])
+
+
+def export(run: str | Path | RunFolder, folder: str | Path, *, runs_dir: str | None = None) -> str:
+    """Write a run's model in a format that other libraries read.
+
+    Args:
+        folder: where to; must not exist, or be empty.
+
+    Returns:
+        The line of Python that reads it.
+
+    Raises:
+        UsageError: the model has no such format, there is no such run, or the folder holds something.
+        GenzooError: the folder cannot be written.
+    """
+    found, target = find_run(run, runs_dir), Path(folder).expanduser()
+    check_empty(target)
+    model = load(found, device="cpu")
+    if not isinstance(model, Exports):
+        raise UsageError(f"model {model.spec.name!r} cannot be exported: no other library has its format")
+    says: list[str] = []
+    try:
+        write_folder(target, lambda aside: says.append(model.export(aside).replace(str(aside), str(target))))
+    except OSError as error:
+        raise GenzooError(f"cannot write {target}: {error.strerror}") from None
+    return says[0]
 
 
 def slerp(start: Tensor, end: Tensor, t: float) -> Tensor:

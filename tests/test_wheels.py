@@ -64,7 +64,13 @@ def with_torch(wheels, tmp_path_factory):
 
 
 def test_wheels_hold_the_package_and_nothing_else(wheels):
-    assert [wheel.name.partition("-")[0] for wheel in wheels] == ["genzoo", "genzoo_dcgan", "genzoo_gan", "genzoo_vae"]
+    assert [wheel.name.partition("-")[0] for wheel in wheels] == [
+        "genzoo",
+        "genzoo_dcgan",
+        "genzoo_diffusion",
+        "genzoo_gan",
+        "genzoo_vae",
+    ]
     for wheel in wheels:
         package = wheel.name.partition("-")[0]
         names = zipfile.ZipFile(wheel).namelist()

@@ -19,7 +19,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from genzoo.data.images import ImageData
+from genzoo.data.images import ImageData, to_unit
 from genzoo.errors import GenzooError, UsageError, one_line
 from genzoo.spec import TrainOptions
 
@@ -58,6 +58,19 @@ def read_image(path: Path, shape: tuple[int, int, int]) -> Tensor:
             picture = ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS)
         array = np.array(picture).reshape(height, width, channels)
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
+
+
+def load_image(path: str | Path, shape: tuple[int, ...]) -> Tensor:
+    """The picture in a file as an image (C, H, W) in [0, 1]; scaled to cover the size and cropped to it where it
+    differs. Raises `UsageError` for a file that cannot be read."""
+    where = Path(path).expanduser()
+    if not where.is_file():
+        raise UsageError(f"{path} is not a file")
+    channels, height, width = shape
+    image = _attempt(lambda file: read_image(file, (channels, height, width)), where)
+    if isinstance(image, str):
+        raise UsageError(f"{path} cannot be read as a picture: {image}")
+    return to_unit(image)
 
 
 def load_folder(folder: Path, options: TrainOptions, progress: Progress) -> ImageData:

@@ -17,6 +17,9 @@ class DCGANOptions(AdversarialOptions):
     width: int = option(
         64, help="Channels at the first halving of the image; each further one doubles them.", minimum=1, maximum=4096
     )
+    smallest_size: int = option(
+        4, help="Images are halved until a side is this or below.", unit="pixels", minimum=1, maximum=16
+    )
     generator_channels: tuple[int, ...] | None = option(
         None, help="Channels of the generator's hidden layers, the dense one first. Default: by --width.", minimum=1
     )
@@ -57,6 +60,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
             presets={
                 "article-256": {
                     "latent_dim": 100,
+                    "smallest_size": 8,
                     "generator_channels": (256, 128, 64),
                     "discriminator_channels": (64, 128),
                     "learning_rate": 1e-4,
@@ -66,6 +70,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
                 },
                 "article-128": {
                     "latent_dim": 100,
+                    "smallest_size": 8,
                     "generator_channels": (128, 64),
                     "discriminator_channels": (32, 64),
                     "discriminator_kernel_size": 3,

@@ -17,30 +17,28 @@ from genzoo import DataSpec
 from genzoo_dcgan import DCGANOptions
 from genzoo_gan.model import GAN
 
-SMALLEST = 8  # halvings go on to this size or below
-
 
 def activation(name: str) -> nn.Module:
     return nn.ReLU() if name == "relu" else nn.LeakyReLU(0.2)
 
 
-def halvings(size: int) -> list[int]:
-    """The sizes from an image's own down to 8 or less, each half of the one before, rounded up."""
+def halvings(size: int, smallest: int) -> list[int]:
+    """The sizes from an image's own down to `smallest` or less, each half of the one before, rounded up."""
     sizes = [size]
-    while sizes[-1] > SMALLEST:
+    while sizes[-1] > smallest:
         sizes.append(-(-sizes[-1] // 2))
     return sizes
 
 
 def channels_by_width(config: DCGANOptions, size: int) -> list[int]:
     """The channels after each halving of an image."""
-    return [config.width * 2**i for i in range(len(halvings(size)) - 1)]
+    return [config.width * 2**i for i in range(len(halvings(size, config.smallest_size)) - 1)]
 
 
 def generator_network(config: DCGANOptions, inputs: int, shape: tuple[int, ...]) -> nn.Sequential:
     """(B, inputs) -> (B, C, H, W): a dense layer to a small map, then transposed convolutions. The last ones double
     the size until it is the image's; any before them keep it."""
-    sizes = halvings(shape[1])[::-1]
+    sizes = halvings(shape[1], config.smallest_size)[::-1]
     widths = list(config.generator_channels or channels_by_width(config, shape[1])[::-1])
     if len(widths) < (least := len(sizes) - 1):
         numbers = "1 number" if len(widths) == 1 else f"{len(widths)} numbers"

@@ -36,6 +36,9 @@ class AdversarialOptions:
         1, help="Discriminator updates for each of the generator; a step is one of the former.", minimum=1, maximum=100
     )
     learning_rate: float = option(2e-4, help="Adam's step size.", above=0, maximum=1)
+    learning_rate_schedule: str = option(
+        "constant", help="Keep the step sizes, or let them fall to zero along a cosine.", choices=("constant", "cosine")
+    )
     discriminator_learning_rate: float | None = option(
         None, help="Adam's step size for the discriminator. Default: the same.", above=0, maximum=1
     )

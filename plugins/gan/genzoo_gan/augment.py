@@ -19,11 +19,12 @@ def augment(images: Tensor, ways: Sequence[str]) -> Tensor:
 
 def color(images: Tensor) -> Tensor:
     """Brightness moved by up to 0.5, saturation scaled by 0 to 2, contrast by 0.5 to 1.5."""
-    brightness, saturation, contrast = torch.rand(3, len(images), 1, 1, 1, device=images.device)
-    images = images + brightness - 0.5
+    numbers = torch.rand(3, len(images), 1, 1, 1, device=images.device)
+    brightness, saturation, contrast = numbers.unbind()
+    images = images + (brightness - 0.5)
     grey = images.mean(1, keepdim=True)
     images = grey + (images - grey) * (2 * saturation)
-    mean: Tensor = images.mean((1, 2, 3), keepdim=True)
+    mean = images.mean((1, 2, 3), keepdim=True)
     return mean + (images - mean) * (contrast + 0.5)
 
 

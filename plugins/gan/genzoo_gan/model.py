@@ -100,9 +100,9 @@ class GAN(Generator):
     def fit(self, run: Run) -> None:
         config = self.config
         betas = (config.beta1, config.beta2)
-        rate = config.discriminator_learning_rate or config.learning_rate
-        generator_adam = torch.optim.Adam(self.generator.parameters(), config.learning_rate, betas, fused=True)
-        discriminator_adam = torch.optim.Adam(self.discriminator.parameters(), rate, betas, fused=True)
+        rates = config.learning_rate, config.discriminator_learning_rate or config.learning_rate
+        generator_adam = torch.optim.Adam(self.generator.parameters(), rates[0], betas, fused=True)
+        discriminator_adam = torch.optim.Adam(self.discriminator.parameters(), rates[1], betas, fused=True)
         generator, discriminator, generator_adam, discriminator_adam = run.prepare(
             self.generator, self.discriminator, generator_adam, discriminator_adam
         )
@@ -112,6 +112,10 @@ class GAN(Generator):
             run.track(average=average)
         health, threshold = Health(run), 0.5 if config.loss == "least-squares" else 0.0
         for batch in run.batches():
+            if config.learning_rate_schedule == "cosine":
+                share = 0.5 * (1 + math.cos(math.pi * run.step / run.steps_total))
+                for adam, rate in zip((generator_adam, discriminator_adam), rates, strict=True):
+                    adam.param_groups[0]["lr"] = rate * share
             labels = self.labels_of(batch)
             real = batch.images * 2 - 1 if config.generator_output == "tanh" else batch.images
             both = (run.step + 1) % config.discriminator_steps == 0  # whether the generator has its turn too
