@@ -38,7 +38,7 @@ def take_turns(sides: dict[str, Callable[[int], float]], rounds: int, steps: int
     first side."""
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for side in sides.values():
-        side(50)  # warm up
+        side(min(steps, 50))  # warm up
     for _ in range(rounds):
         for name, side in sides.items():
             rates[name].append(side(steps))

@@ -56,13 +56,14 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
         plain = (
-            input.device.type != "cpu"
+            torch.compiler.is_compiling()
+            or input.device.type != "cpu"
             or input.dtype != torch.float32
             or input.ndim != 2
             or torch.is_autocast_enabled("cpu")
             or not onednn_is_faster()
         )
-        if plain or torch.compiler.is_compiling():
+        if plain:
             return super().forward(input)
         result: Tensor = _OneDNNLinear.apply(input.contiguous(), self.weight, self.bias)
         return result

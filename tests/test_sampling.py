@@ -136,15 +136,20 @@ def test_classes_that_are_not_there(conditional, run, tmp_path):
     assert not (run.path.parent / "bare").exists()
 
 
+def opened(path):
+    with Image.open(path) as picture:
+        return picture.copy()
+
+
 def test_a_grid_has_a_row_a_class(conditional, genzoo_command, tmp_path):
-    whole = Image.open(conditional.samples()[-1])
+    whole = opened(conditional.samples()[-1])
     assert whole.size == (8 * 6 + 2, 2 * 6 + 2)  # 8 of each class
     assert [whole.getpixel((x, y)) for y in (3, 9) for x in (3, 45)] == [64, 64, 191, 191]
     assert genzoo_command("sample", "by-class", "-n", 5, "--out", tmp_path / "five.png").status == 0
-    five = Image.open(tmp_path / "five.png")
+    five = opened(tmp_path / "five.png")
     assert [five.getpixel((x, y)) for y in (3, 9) for x in (3, 9, 15)] == [64, 64, 64, 191, 191, 0]
     assert genzoo_command("sample", "by-class", "--label", "b", "--out", tmp_path / "b.png").status == 0
-    assert Image.open(tmp_path / "b.png").size == (8 * 6 + 2, 8 * 6 + 2)
+    assert opened(tmp_path / "b.png").size == (8 * 6 + 2, 8 * 6 + 2)
     assert provenance.read(tmp_path / "b.png")["genzoo"]["label"] == "b"
     assert genzoo_command("sample", "by-class", "-n", 3, "--out", tmp_path / "three.npz").status == 0
     with np.load(tmp_path / "three.npz") as archive:
@@ -156,7 +161,7 @@ def test_a_grid_has_a_row_a_class(conditional, genzoo_command, tmp_path):
 def test_many_classes_have_no_rows(tmp_path):
     images = torch.rand(100, 1, 2, 2)
     samples.write_grid(images, tmp_path / "a.png", OWN, labels=torch.arange(100))
-    assert Image.open(tmp_path / "a.png").size == (42, 42)
+    assert opened(tmp_path / "a.png").size == (42, 42)
 
 
 def test_pairs_of_a_class(toy):

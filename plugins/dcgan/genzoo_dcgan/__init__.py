@@ -13,9 +13,14 @@ from genzoo_gan import AdversarialOptions
 class DCGANOptions(AdversarialOptions):
     """What a DCGAN is made of and how it is trained."""
 
-    latent_dim: int = option(64, help="Size of the noise vector z.", minimum=1, maximum=4096)
+    latent_categories: int = option(
+        20,
+        help="Besides z, draw one of so many categories, for data that are of several kinds (Chen 2016); 0: none.",
+        minimum=0,
+        maximum=4096,
+    )
     width: int = option(
-        64, help="Channels at the first halving of the image; each further one doubles them.", minimum=1, maximum=4096
+        32, help="Channels at the first halving of the image; each further one doubles them.", minimum=1, maximum=4096
     )
     smallest_size: int = option(
         4, help="Images are halved until a side is this or below.", unit="pixels", minimum=1, maximum=16
@@ -37,7 +42,12 @@ class DCGANOptions(AdversarialOptions):
     )
     batch_norm: bool = option(True, help="Batch normalisation between the generator's layers (Ioffe & Szegedy 2015).")
     generator_output: str = option("tanh", help="What makes pixels of its last layer.", choices=("tanh", "sigmoid"))
-    discriminator_dropout: float = option(0.3, help="Dropout in the discriminator.", minimum=0, below=1)
+    discriminator_dropout: float = option(0.0, help="Dropout in the discriminator.", minimum=0, below=1)
+
+    learning_rate: float = option(1e-3, help="Adam's step size.", above=0, maximum=1)
+    learning_rate_schedule: str = option(
+        "cosine", help="Keep the step sizes, or let them fall to zero along a cosine.", choices=("constant", "cosine")
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,20 +66,24 @@ def genzoo_generators() -> list[GeneratorSpec]:
             modality="image",
             target="genzoo_dcgan.model:DCGAN",
             config=DCGANOptions,
-            defaults={"steps": 8000, "batch_size": 64, "sample_every": 1000, "save_every": 1000, "eval_every": 0},
+            defaults={"steps": 12000, "batch_size": 64, "sample_every": 1000, "save_every": 1000, "eval_every": 0},
             presets={
                 "article-256": {
                     "latent_dim": 100,
+                    "latent_categories": 0,
                     "smallest_size": 8,
                     "generator_channels": (256, 128, 64),
                     "discriminator_channels": (64, 128),
+                    "discriminator_dropout": 0.3,
                     "learning_rate": 1e-4,
+                    "learning_rate_schedule": "constant",
                     "beta1": 0.9,
                     "ema_decay": 0.0,
                     "batch_size": 64,
                 },
                 "article-128": {
                     "latent_dim": 100,
+                    "latent_categories": 0,
                     "smallest_size": 8,
                     "generator_channels": (128, 64),
                     "discriminator_channels": (32, 64),
@@ -78,8 +92,8 @@ def genzoo_generators() -> list[GeneratorSpec]:
                     "generator_activation": "relu",
                     "discriminator_activation": "relu",
                     "batch_norm": False,
-                    "discriminator_dropout": 0.0,
                     "learning_rate": 1e-3,
+                    "learning_rate_schedule": "constant",
                     "beta1": 0.9,
                     "ema_decay": 0.0,
                     "batch_size": 32,

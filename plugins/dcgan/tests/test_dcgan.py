@@ -72,7 +72,7 @@ def test_the_layout_of_article_128():
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_any_square_size_and_any_channels(size, channels):
     model = dcgan((channels, size, size), width=2)
-    images = model.generator(torch.randn(2, 64))
+    images = model.generator(torch.randn(2, model.inputs))
     assert images.shape == (2, channels, size, size)
     assert model.discriminator(images).shape == (2, 1)
     assert 3 <= halvings(size, 4)[-1] <= 4
@@ -97,7 +97,7 @@ def test_transposed_convolutions_go_back_where_convolutions_came_from():
     seen = []
     for layer in layers(model.generator, nn.ConvTranspose2d) + layers(model.discriminator, nn.Conv2d):
         layer.register_forward_hook(lambda _layer, _inputs, output: seen.append(output.shape[-1]))
-    model.discriminator(model.generator(torch.randn(2, 64)))
+    model.discriminator(model.generator(torch.randn(2, model.inputs)))
     assert seen == [6, 12, 23, 45, 23, 12, 6, 3]
 
 
@@ -147,6 +147,7 @@ def test_forms_train_sample_and_resume_exactly(form, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the compiler's own
 @pytest.mark.parametrize("loss", ["non-saturating", "wasserstein-gp"])
 def test_a_compiled_training_is_the_eager_one(loss, monkeypatch):
     """What `run.compile` does on CUDA, done on the CPU."""

@@ -204,7 +204,8 @@ class Diffusion(Generator):
             return prediction
         without = torch.full_like(labels, self.classes)
         twice = noisy.repeat(2, 1, 1, 1), t.repeat(2) if isinstance(t, Tensor) and t.ndim else t
-        told, untold = self.unet(*twice, torch.cat([labels, without]), return_dict=False)[0].chunk(2)
+        both: Tensor = self.unet(*twice, torch.cat([labels, without]), return_dict=False)[0]
+        told, untold = both.chunk(2)
         return untold + guidance * (told - untold)
 
     def walk(
@@ -219,7 +220,7 @@ class Diffusion(Generator):
         the network, with the timestep it is of, and gives the state to go on from."""
         scheduler = self.scheduler(options.sampler, options.num_steps)
         generators = rng.generators()
-        state = randn((count, *self.inner_shape), generators, self.device) * scheduler.init_noise_sigma
+        state: Tensor = randn((count, *self.inner_shape), generators, self.device) * scheduler.init_noise_sigma
         extra: dict[str, Any] = {"generator": generators} if options.sampler != "unipc" else {}
         extra |= {"eta": options.eta} if options.sampler == "ddim" else {}
         for number, t in enumerate(scheduler.timesteps):
@@ -326,7 +327,7 @@ class Diffusion(Generator):
         scale = ((1 - kept[1] / kept[0]) * (1 - kept[0]) / (1 - kept[1])).sqrt()  # of the step after, as Ho et al. do
         up = torch.where(clean > 0.999, torch.inf, (clean + 1 / 255 - mean) / scale)
         down = torch.where(clean < -0.999, -torch.inf, (clean - 1 / 255 - mean) / scale)
-        mass = torch.special.ndtr(up) - torch.special.ndtr(down)
+        mass: Tensor = torch.special.ndtr(up) - torch.special.ndtr(down)
         return -mass.clamp_min(1e-12).log().flatten(1).sum(1)
 
     def evaluate(self, batch: Batch) -> dict[str, Tensor]:

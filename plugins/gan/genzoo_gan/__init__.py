@@ -14,6 +14,13 @@ class AdversarialOptions:
     """What a generator and a discriminator are trained with, whatever they are made of."""
 
     conditional: bool = option(False, help="Learn from labels, so that samples of a class can be asked for.")
+    latent_dim: int = option(64, help="Size of the noise vector z.", minimum=1, maximum=4096)
+    latent_categories: int = option(
+        0,
+        help="Besides z, draw one of so many categories, for data that are of several kinds (Chen 2016); 0: none.",
+        minimum=0,
+        maximum=4096,
+    )
     loss: str = option(
         "non-saturating",
         help="Non-saturating or minimax (Goodfellow 2014), least squares (Mao 2017), hinge (Lim & Ye 2017), or"
@@ -57,7 +64,6 @@ class AdversarialOptions:
 class GANOptions(AdversarialOptions):
     """What a GAN is made of and how it is trained."""
 
-    latent_dim: int = option(64, help="Size of the noise vector z.", minimum=1, maximum=4096)
     generator_sizes: tuple[int, ...] = option(
         (256, 512), help="Widths of the generator's hidden layers.", minimum=1, maximum=65536
     )

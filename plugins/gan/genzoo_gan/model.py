@@ -27,6 +27,7 @@ from genzoo_gan.health import Health, spread
 from genzoo_gan.losses import discriminator_loss, generator_loss, gradient_penalty, r1_penalty
 
 FIXED = 64  # samples that diversity is measured on
+CATEGORY_SCALE = 3.0  # so that a category weighs against the many numbers of z
 
 
 def generator_network(config: GANOptions, inputs: int, shape: tuple[int, ...]) -> nn.Sequential:
@@ -84,18 +85,24 @@ class GAN(Generator):
     def __init__(self, config: AdversarialOptions, data: DataSpec) -> None:
         super().__init__(config, data)
         self.classes = len(data.classes) if self.conditional else 0
-        self.generator, features, width = self.networks(self.config.latent_dim + self.classes, data.shape)
+        self.inputs = config.latent_dim + config.latent_categories + self.classes
+        self.generator, features, width = self.networks(self.inputs, data.shape)
         self.discriminator = Discriminator(features, width, self.classes, config.spectral_norm)
 
     def networks(self, inputs: int, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Sequential, int]:
         """The generator, (B, inputs) -> (B, C, H, W), and the discriminator's features, (B, C, H, W) -> (B, width)."""
         return generator_network(self.config, inputs, shape), *discriminator_features(self.config, shape)
 
-    def with_labels(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """What the generator takes: z (B, latent_dim), and behind it the labels (B,) as one-hot vectors."""
-        if labels is None or not self.classes:
-            return z
-        return torch.cat([z, F.one_hot(labels, self.classes).to(z.dtype)], 1)
+    def latents(self, z: Tensor, u: Tensor, labels: Tensor | None) -> Tensor:
+        """What the generator takes, (B, inputs): noise z (B, latent_dim), and behind it as one-hot vectors the category
+        that uniform numbers u (B,) draw, and the labels (B,). A category lets it make pictures of different kinds
+        without all that lies between them."""
+        parts = [z]
+        if count := self.config.latent_categories:
+            parts.append(CATEGORY_SCALE * F.one_hot((u * count).long().clamp_max(count - 1), count).to(z.dtype))
+        if labels is not None and self.classes:
+            parts.append(F.one_hot(labels, self.classes).to(z.dtype))
+        return torch.cat(parts, 1) if len(parts) > 1 else z
 
     def fit(self, run: Run) -> None:
         config = self.config
@@ -120,8 +127,9 @@ class GAN(Generator):
             real = batch.images * 2 - 1 if config.generator_output == "tanh" else batch.images
             both = (run.step + 1) % config.discriminator_steps == 0  # whether the generator has its turn too
             z = torch.randn(len(real), config.latent_dim, device=run.device)
+            latents = self.latents(z, torch.rand(len(real), device=run.device), labels)
             with torch.set_grad_enabled(both):
-                fake = generate(self.with_labels(z, labels))  # one forward pass for both updates
+                fake = generate(latents)  # one forward pass for both updates
 
             # The discriminator's update
             images = augment(torch.cat([real, fake.detach()]), config.augment)  # (2B, C, H, W)
@@ -168,5 +176,6 @@ class GAN(Generator):
             return float(spread(images) / spread(real[:FIXED]).clamp_min(1e-12))
 
     def sample(self, count: int, *, options: Any, rng: RandomStreams, labels: Tensor | None = None) -> Tensor:
-        images: Tensor = self.generator(self.with_labels(rng.normal(self.config.latent_dim), labels))
+        z, u = rng.normal(self.config.latent_dim), rng.uniform()
+        images: Tensor = self.generator(self.latents(z, u, labels))
         return images * 0.5 + 0.5 if self.config.generator_output == "tanh" else images

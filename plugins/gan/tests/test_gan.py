@@ -173,6 +173,19 @@ def test_the_score_of_a_pair_is_that_of_the_projection_discriminator():
     assert torch.allclose(model.discriminator(images, labels), expected, atol=1e-6)
 
 
+def test_the_generator_takes_noise_a_category_and_a_label():
+    model = GAN(GANOptions(latent_dim=3, latent_categories=4, conditional=True), data(classes=("a", "b")))
+    z, u, labels = torch.randn(4000, 3), torch.rand(4000), torch.arange(4000) % 2
+    latents = model.latents(z, u, labels)
+    assert latents.shape == (4000, model.inputs) == (4000, 3 + 4 + 2)
+    assert torch.equal(latents[:, :3], z)
+    categories = latents[:, 3:7] > 0
+    assert (categories.sum(1) == 1).all()
+    assert (categories.float().mean(0) - 0.25).abs().max() < 0.03
+    assert torch.equal(latents[:, 7:].argmax(1), labels)
+    assert torch.equal(gan().latents(z, u, None), z)
+
+
 def test_labels_cannot_be_smoothed_where_there_are_none():
     with pytest.raises(UsageError, match="--label-smoothing has no meaning with --loss hinge"):
         genzoo.train("gan", loss="hinge", label_smoothing=0.1)
@@ -192,6 +205,7 @@ FORMS = {
     "label smoothing": {"label_smoothing": 0.1, "discriminator_learning_rate": 1e-4},
     "article": {"preset": "article-1024"},
     "conditional": {"conditional": True, "augment": ("color", "translation", "cutout"), "r1": 1.0},
+    "categories": {"latent_categories": 5, "learning_rate_schedule": "cosine"},
     "conditional critic": {"conditional": True, "loss": "wasserstein-gp", "spectral_norm": True},
 }
 
