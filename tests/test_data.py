@@ -323,6 +323,17 @@ def test_data_are_placed_where_they_are_used():
     assert place(data, torch.device("cpu")).train_images.device.type == "cpu"
 
 
+def test_one_picture_is_read_in_the_shape_asked_for(tmp_path):
+    Image.fromarray(np.full((40, 20, 3), 51, np.uint8)).save(tmp_path / "a.png")
+    image = genzoo.load_image(tmp_path / "a.png", (1, 8, 8))
+    assert image.shape == (1, 8, 8)
+    assert image.unique().tolist() == pytest.approx([0.2])
+    (tmp_path / "b.png").write_text("text")
+    for name, said in (("none.png", "is not a file"), ("b.png", "cannot be read as a picture: not an image")):
+        with pytest.raises(UsageError, match=said):
+            genzoo.load_image(tmp_path / name, (1, 8, 8))
+
+
 def test_held_out_data_that_changed_are_refused(folder, toy):
     from genzoo.sampling import held_out
 

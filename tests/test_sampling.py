@@ -42,6 +42,27 @@ def test_streams_have_the_distributions_they_say():
     assert (uniform.mean(0) - 0.5).abs().max() < 0.02
 
 
+def test_generators_for_other_libraries_are_functions_of_seed_and_position():
+    first = [torch.randn(3, generator=g) for g in RandomStreams(5, 4).generators()]
+    rest = [torch.randn(3, generator=g) for g in RandomStreams(5, 2, start=2).generators()]
+    assert torch.equal(torch.stack(first[2:]), torch.stack(rest))
+    assert len(torch.stack(first).unique()) == 12
+
+
+def test_how_far_sampling_is_can_be_watched(run, monkeypatch):
+    model, seen = genzoo.load(run), []
+    plain = model.sample
+
+    def slowly(count, **given):
+        model.report(1, 2)  # half of this batch
+        return plain(count, **given)
+
+    monkeypatch.setattr(model, "sample", slowly)
+    genzoo.sample(model, 10, batch_size=4, progress=lambda what, done, total: seen.append((what, done, total)))
+    assert seen == [("sampling", done, 10) for done in (2, 4, 6, 8, 9, 10)]
+    model.report(1, 2)  # nobody watches now
+
+
 def test_more_samples_begin_with_the_same(run):
     eight = genzoo.sample(run, 8, seed=4, batch_size=4)
     assert torch.equal(genzoo.sample(run, 20, seed=4, batch_size=4)[:8], eight)
@@ -101,7 +122,10 @@ def test_a_model_that_breaks_its_promise_is_named(run, monkeypatch):
             genzoo.sample(model, 3)
 
 
-def test_what_a_model_cannot_do_is_said(run):
+def test_what_a_model_cannot_do_is_said(run, tmp_path):
+    with pytest.raises(UsageError, match="model 'toy' cannot be exported: no other library has its format"):
+        genzoo.export(run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
     with pytest.raises(UsageError, match="model 'toy' cannot reconstruct"):
         genzoo.reconstruct(run)
     with pytest.raises(UsageError, match="model 'toy' cannot interpolate"):

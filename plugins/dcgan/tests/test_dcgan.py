@@ -74,7 +74,7 @@ def test_any_square_size_and_any_channels(size, channels):
     model = dcgan((channels, size, size), width=2)
     images = model.generator(torch.randn(2, model.inputs))
     assert images.shape == (2, channels, size, size)
-    assert model.discriminator(images).shape == (2, 1)
+    assert model.discriminator(images).shape == (2, 1 + 20)
     assert 3 <= halvings(size, 4)[-1] <= 4
 
 
@@ -104,6 +104,7 @@ def test_transposed_convolutions_go_back_where_convolutions_came_from():
 FORMS = {
     "default": {},
     "conditional": {"conditional": True, "augment": ("translation", "color"), "r1": 1.0, "r1_every": 3},
+    "no category": {"latent_categories": 0},
     "critic": {"loss": "wasserstein-gp", "discriminator_steps": 2, "spectral_norm": True, "conditional": True},
     "article-128": {"preset": "article-128"},
     "32x32 colour": {"size": 32, "width": 8},
@@ -151,7 +152,7 @@ def test_forms_train_sample_and_resume_exactly(form, tmp_path):
 @pytest.mark.parametrize("loss", ["non-saturating", "wasserstein-gp"])
 def test_a_compiled_training_is_the_eager_one(loss, monkeypatch):
     """What `run.compile` does on CUDA, done on the CPU."""
-    options = {"width": 4, "batch_size": 8, "steps": 4, "loss": loss, "r1": 1.0, "log_every": 1, "sample_every": 0}
+    options = {"width": 4, "batch_size": 8, "steps": 4, "loss": loss, "log_every": 1, "sample_every": 0}
     eager = genzoo.train("dcgan", **options).metrics()
     monkeypatch.setattr(genzoo.Run, "compile", lambda self, function: torch.compile(function))
     compiled = genzoo.train("dcgan", **options).metrics()

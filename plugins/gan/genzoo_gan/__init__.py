@@ -21,6 +21,9 @@ class AdversarialOptions:
         minimum=0,
         maximum=4096,
     )
+    category_loss: float = option(
+        0.3, help="Weight of telling the category from the picture, for both sides (Chen 2016).", minimum=0
+    )
     loss: str = option(
         "non-saturating",
         help="Non-saturating or minimax (Goodfellow 2014), least squares (Mao 2017), hinge (Lim & Ye 2017), or"

@@ -5,7 +5,8 @@ apart, G to be taken for real:
 
     min_G max_D  E_x[log D(x)] + E_z[log(1 - D(G(z)))]
 
-With labels y, G sees (z, y) and D scores the pair (x, y).
+With labels y, G sees (z, y) and D scores the pair (x, y). With categories c, G sees (z, c), and both learn to let c be
+told from x: the bound on the mutual information of Chen et al. 2016 (arXiv:1606.03657).
 """
 
 from __future__ import annotations
@@ -51,12 +52,13 @@ def discriminator_features(config: GANOptions, shape: tuple[int, ...]) -> tuple[
 
 
 class Discriminator(nn.Module):
-    """Scores (B, 1) of images: a linear map of their features, and with `classes` the features' product with a vector
-    of the image's class besides (the projection discriminator, Miyato & Koyama 2018, arXiv:1802.05637)."""
+    """What can be said of images, (B, 1 + categories): a score of how real each is, and behind it a logit for each
+    category. Both are linear in the images' features. With `classes` the features' product with a vector of the image's
+    class is added to the score (the projection discriminator, Miyato & Koyama 2018, arXiv:1802.05637)."""
 
-    def __init__(self, features: nn.Sequential, width: int, classes: int, spectral: bool) -> None:
+    def __init__(self, features: nn.Sequential, width: int, categories: int, classes: int, spectral: bool) -> None:
         super().__init__()
-        self.features, self.head = features, genzoo.Linear(width, 1)
+        self.features, self.head = features, genzoo.Linear(width, 1 + categories)
         self.classes = nn.Embedding(classes, width) if classes else None
         if self.classes is not None:
             nn.init.normal_(self.classes.weight, std=width**-0.5)
@@ -67,10 +69,11 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         features: Tensor = self.features(images)  # (B, width)
-        scores: Tensor = self.head(features)
+        said: Tensor = self.head(features)
         if self.classes is not None:
-            scores = scores + (self.classes(labels) * features).sum(1, keepdim=True)
-        return scores
+            product = (self.classes(labels) * features).sum(1, keepdim=True)
+            said = torch.cat([said[:, :1] + product, said[:, 1:]], 1)
+        return said
 
 
 class GAN(Generator):
@@ -87,19 +90,20 @@ class GAN(Generator):
         self.classes = len(data.classes) if self.conditional else 0
         self.inputs = config.latent_dim + config.latent_categories + self.classes
         self.generator, features, width = self.networks(self.inputs, data.shape)
-        self.discriminator = Discriminator(features, width, self.classes, config.spectral_norm)
+        told = config.latent_categories if config.category_loss else 0
+        self.discriminator = Discriminator(features, width, told, self.classes, config.spectral_norm)
 
     def networks(self, inputs: int, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Sequential, int]:
         """The generator, (B, inputs) -> (B, C, H, W), and the discriminator's features, (B, C, H, W) -> (B, width)."""
         return generator_network(self.config, inputs, shape), *discriminator_features(self.config, shape)
 
-    def latents(self, z: Tensor, u: Tensor, labels: Tensor | None) -> Tensor:
+    def latents(self, z: Tensor, category: Tensor, labels: Tensor | None) -> Tensor:
         """What the generator takes, (B, inputs): noise z (B, latent_dim), and behind it as one-hot vectors the category
-        that uniform numbers u (B,) draw, and the labels (B,). A category lets it make pictures of different kinds
-        without all that lies between them."""
+        and the label of each, both (B,). A category lets it make pictures of different kinds without all that lies
+        between them."""
         parts = [z]
         if count := self.config.latent_categories:
-            parts.append(CATEGORY_SCALE * F.one_hot((u * count).long().clamp_max(count - 1), count).to(z.dtype))
+            parts.append(CATEGORY_SCALE * F.one_hot(category, count).to(z.dtype))
         if labels is not None and self.classes:
             parts.append(F.one_hot(labels, self.classes).to(z.dtype))
         return torch.cat(parts, 1) if len(parts) > 1 else z
@@ -117,6 +121,7 @@ class GAN(Generator):
         average = genzoo.EMA(self.generator, config.ema_decay) if config.ema_decay else None
         if average is not None:
             run.track(average=average)
+        telling = bool(config.latent_categories and config.category_loss)
         health, threshold = Health(run), 0.5 if config.loss == "least-squares" else 0.0
         for batch in run.batches():
             if config.learning_rate_schedule == "cosine":
@@ -127,21 +132,24 @@ class GAN(Generator):
             real = batch.images * 2 - 1 if config.generator_output == "tanh" else batch.images
             both = (run.step + 1) % config.discriminator_steps == 0  # whether the generator has its turn too
             z = torch.randn(len(real), config.latent_dim, device=run.device)
-            latents = self.latents(z, torch.rand(len(real), device=run.device), labels)
+            category = torch.zeros(len(real), dtype=torch.int64, device=run.device)
+            if config.latent_categories:
+                category.random_(config.latent_categories)
+            latents = self.latents(z, category, labels)
             with torch.set_grad_enabled(both):
                 fake = generate(latents)  # one forward pass for both updates
 
             # The discriminator's update
-            images = augment(torch.cat([real, fake.detach()]), config.augment)  # (2B, C, H, W)
-            twice = None if labels is None else torch.cat([labels, labels])
-            real_scores, fake_scores = judge(images, twice).chunk(2)
+            real, shown = augment(real, config.augment), augment(fake.detach(), config.augment)
+            said = judge(shown, labels)
+            real_scores, fake_scores = judge(real, labels)[:, :1], said[:, :1]
             loss = discriminator_loss(config.loss, real_scores, fake_scores, config.label_smoothing)
-            penalised = loss
+            penalised = loss + config.category_loss * F.cross_entropy(said[:, 1:], category) if telling else loss
             if config.loss == "wasserstein-gp":
-                penalty = gradient_penalty(lambda x: discriminator(x, labels), *images.chunk(2))  # noqa: B023
+                penalty = gradient_penalty(lambda x: discriminator(x, labels)[:, :1], real, shown)  # noqa: B023
                 penalised = loss + config.gradient_penalty * penalty
             if config.r1 and run.step % config.r1_every == 0:
-                penalty = r1_penalty(lambda x: discriminator(x, labels), images[: len(real)])  # noqa: B023
+                penalty = r1_penalty(lambda x: discriminator(x, labels)[:, :1], real)  # noqa: B023
                 penalised = penalised + config.r1 * config.r1_every * penalty
             discriminator_adam.zero_grad()
             run.backward(penalised)
@@ -151,13 +159,14 @@ class GAN(Generator):
             if both:
                 self.discriminator.requires_grad_(False)
                 generator_adam.zero_grad()
-                score = generator_loss(config.loss, judge(augment(fake, config.augment), labels))
-                run.backward(score)
+                said = judge(augment(fake, config.augment), labels)
+                own = generator_loss(config.loss, said[:, :1])
+                run.backward(own + config.category_loss * F.cross_entropy(said[:, 1:], category) if telling else own)
                 generator_adam.step()
                 self.discriminator.requires_grad_(True)
                 if average is not None:
                     average.update()
-                run.log(generator_loss=score)
+                run.log(generator_loss=own)
 
             if config.loss == "wasserstein-gp":  # a critic's scores have no zero: halfway between the means
                 threshold = 0.5 * (real_scores.detach().mean() + fake_scores.detach().mean())
@@ -177,5 +186,6 @@ class GAN(Generator):
 
     def sample(self, count: int, *, options: Any, rng: RandomStreams, labels: Tensor | None = None) -> Tensor:
         z, u = rng.normal(self.config.latent_dim), rng.uniform()
-        images: Tensor = self.generator(self.latents(z, u, labels))
+        category = (u * self.config.latent_categories).long()
+        images: Tensor = self.generator(self.latents(z, category, labels))
         return images * 0.5 + 0.5 if self.config.generator_output == "tanh" else images

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import genzoo
-from genzoo import DataSpec, GenzooWarning, UsageError
+from genzoo import DataSpec, GenzooWarning, RandomStreams, UsageError
 from genzoo_gan import GANOptions, genzoo_generators
 from genzoo_gan.augment import augment
 from genzoo_gan.health import spread
@@ -175,15 +175,28 @@ def test_the_score_of_a_pair_is_that_of_the_projection_discriminator():
 
 def test_the_generator_takes_noise_a_category_and_a_label():
     model = GAN(GANOptions(latent_dim=3, latent_categories=4, conditional=True), data(classes=("a", "b")))
-    z, u, labels = torch.randn(4000, 3), torch.rand(4000), torch.arange(4000) % 2
-    latents = model.latents(z, u, labels)
-    assert latents.shape == (4000, model.inputs) == (4000, 3 + 4 + 2)
+    z, categories, labels = torch.randn(8, 3), torch.arange(8) % 4, torch.arange(8) % 2
+    latents = model.latents(z, categories, labels)
+    assert latents.shape == (8, model.inputs) == (8, 3 + 4 + 2)
     assert torch.equal(latents[:, :3], z)
-    categories = latents[:, 3:7] > 0
-    assert (categories.sum(1) == 1).all()
-    assert (categories.float().mean(0) - 0.25).abs().max() < 0.03
+    assert torch.equal(latents[:, 3:7].argmax(1), categories)
     assert torch.equal(latents[:, 7:].argmax(1), labels)
-    assert torch.equal(gan().latents(z, u, None), z)
+    assert torch.equal(gan().latents(z, categories, None), z)
+    seen = []
+    model.latents = lambda z, category, labels: seen.append(category) or latents[:1].expand(len(z), -1)
+    model.sample(4000, options=None, rng=RandomStreams(0, 4000))
+    assert (seen[0].bincount(minlength=4) / 4000 - 0.25).abs().max() < 0.03  # each as likely as another
+
+
+def test_categories_are_learnt_so_that_they_can_be_told():
+    """The category is told from pictures far better than by chance (1/4), which the loss is for."""
+    options = {"latent_categories": 4, "generator_sizes": (64,), "discriminator_sizes": (64,), "sample_every": 0}
+    model = genzoo.load(genzoo.train("gan", steps=150, category_loss=1.0, name="told", **options))
+    z, categories = torch.randn(400, 64), torch.arange(400) % 4
+    images = model.generator(model.latents(z, categories, None))
+    spread_within = torch.stack([spread(images[categories == c]) for c in range(4)]).mean()
+    assert spread_within < 0.9 * spread(images)
+    assert GAN(model.config, data()).discriminator(images).shape == (400, 1 + 4)
 
 
 def test_labels_cannot_be_smoothed_where_there_are_none():
