@@ -141,13 +141,13 @@ class GAN(Generator):
 
             # The discriminator's update
             real, shown = augment(real, config.augment), augment(fake.detach(), config.augment)
-            said = judge(shown, labels)
-            real_scores, fake_scores = judge(real, labels)[:, :1], said[:, :1]
+            real_scores, said = judge(real, labels)[:, :1], judge(shown, labels)
+            fake_scores = said[:, :1]
             loss = discriminator_loss(config.loss, real_scores, fake_scores, config.label_smoothing)
             penalised = loss + config.category_loss * F.cross_entropy(said[:, 1:], category) if telling else loss
             if config.loss == "wasserstein-gp":
                 penalty = gradient_penalty(lambda x: discriminator(x, labels)[:, :1], real, shown)  # noqa: B023
-                penalised = loss + config.gradient_penalty * penalty
+                penalised = penalised + config.gradient_penalty * penalty
             if config.r1 and run.step % config.r1_every == 0:
                 penalty = r1_penalty(lambda x: discriminator(x, labels)[:, :1], real)  # noqa: B023
                 penalised = penalised + config.r1 * config.r1_every * penalty
