@@ -132,24 +132,22 @@ class GAN(Generator):
             real = batch.images * 2 - 1 if config.generator_output == "tanh" else batch.images
             both = (run.step + 1) % config.discriminator_steps == 0  # whether the generator has its turn too
             z = torch.randn(len(real), config.latent_dim, device=run.device)
-            category = torch.zeros(len(real), dtype=torch.int64, device=run.device)
-            if config.latent_categories:
-                category.random_(config.latent_categories)
+            category = torch.randint(config.latent_categories or 1, (len(real),), device=run.device)
             latents = self.latents(z, category, labels)
             with torch.set_grad_enabled(both):
                 fake = generate(latents)  # one forward pass for both updates
 
             # The discriminator's update
-            real, shown = augment(real, config.augment), augment(fake.detach(), config.augment)
-            real_scores, said = judge(real, labels)[:, :1], judge(shown, labels)
-            fake_scores = said[:, :1]
+            images = augment(torch.cat([real, fake.detach()]), config.augment)  # (2B, C, H, W)
+            of_real, said = judge(images, None if labels is None else labels.repeat(2)).chunk(2)
+            real_scores, fake_scores = of_real[:, :1], said[:, :1]
             loss = discriminator_loss(config.loss, real_scores, fake_scores, config.label_smoothing)
             penalised = loss + config.category_loss * F.cross_entropy(said[:, 1:], category) if telling else loss
             if config.loss == "wasserstein-gp":
-                penalty = gradient_penalty(lambda x: discriminator(x, labels)[:, :1], real, shown)  # noqa: B023
+                penalty = gradient_penalty(lambda x: discriminator(x, labels)[:, :1], *images.chunk(2))  # noqa: B023
                 penalised = penalised + config.gradient_penalty * penalty
             if config.r1 and run.step % config.r1_every == 0:
-                penalty = r1_penalty(lambda x: discriminator(x, labels)[:, :1], real)  # noqa: B023
+                penalty = r1_penalty(lambda x: discriminator(x, labels)[:, :1], images[: len(real)])  # noqa: B023
                 penalised = penalised + config.r1 * config.r1_every * penalty
             discriminator_adam.zero_grad()
             run.backward(penalised)
