@@ -14,7 +14,7 @@ class DCGANOptions(AdversarialOptions):
     """What a DCGAN is made of and how it is trained."""
 
     latent_categories: int = option(
-        20,
+        40,
         help="Besides z, draw one of so many categories, for data that are of several kinds (Chen 2016); 0: none.",
         minimum=0,
         maximum=4096,

@@ -74,7 +74,7 @@ def test_any_square_size_and_any_channels(size, channels):
     model = dcgan((channels, size, size), width=2)
     images = model.generator(torch.randn(2, model.inputs))
     assert images.shape == (2, channels, size, size)
-    assert model.discriminator(images).shape == (2, 1 + 20)
+    assert model.discriminator(images).shape == (2, 1 + 40)
     assert 3 <= halvings(size, 4)[-1] <= 4
 
 
