@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from genzoo.data.files import load_image as load_image
     from genzoo.data.images import Batch as Batch
     from genzoo.data.images import ImageData as ImageData
+    from genzoo.dropout import Dropout as Dropout
     from genzoo.errors import Diverged as Diverged
     from genzoo.errors import GenzooError as GenzooError
     from genzoo.errors import GenzooWarning as GenzooWarning
@@ -53,6 +54,7 @@ _HOME = {
     "average": ("EMA",),
     "data.files": ("load_image",),
     "data.images": ("Batch", "ImageData"),
+    "dropout": ("Dropout",),
     "errors": ("Diverged", "GenzooError", "GenzooWarning", "Interrupted", "UsageError"),
     "generator": ("Encodes", "Evaluates", "Exports", "Generator", "HasLikelihood", "Reconstructs"),
     "hookspecs": ("API_VERSION", "hookimpl"),

@@ -71,8 +71,8 @@ def test_imports_run_one_way():
     """errors, options -> specs -> registry, data -> checkpoint, run -> training, sampling -> cli."""
     order = [
         "errors", "options", "spec", "hookspecs", "data", "run_folder", "registry", "randomness", "average", "linear",
-        "logbook", "generator", "checkpoint", "provenance", "samples", "show", "plan", "sampling", "run", "training",
-        "arguments", "progress", "cli", "__main__",
+        "dropout", "logbook", "generator", "checkpoint", "provenance", "samples", "show", "plan", "sampling", "run",
+        "training", "arguments", "progress", "cli", "__main__",
     ]  # fmt: skip
     files = {
         path.stem if path.parent == CORE else "data": path for path in CORE.rglob("*.py") if path.stem != "__init__"

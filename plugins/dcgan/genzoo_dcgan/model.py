@@ -68,7 +68,7 @@ def discriminator_features(config: DCGANOptions, shape: tuple[int, ...]) -> tupl
     for before, after in pairwise(widths):
         layers.append(nn.Conv2d(before, after, kernel, config.discriminator_stride, kernel // 2))
         layers.append(activation(config.discriminator_activation))
-        layers += [nn.Dropout(config.discriminator_dropout)] if config.discriminator_dropout else []
+        layers += [genzoo.Dropout(config.discriminator_dropout)] if config.discriminator_dropout else []
         size = -(-size // config.discriminator_stride)
     return nn.Sequential(*layers, nn.Flatten()), widths[-1] * size * size
 

@@ -47,7 +47,7 @@ def discriminator_features(config: GANOptions, shape: tuple[int, ...]) -> tuple[
     sizes = (math.prod(shape), *config.discriminator_sizes)
     for before, after in pairwise(sizes):
         layers += [genzoo.Linear(before, after), nn.LeakyReLU(0.2)]
-        layers += [nn.Dropout(config.discriminator_dropout)] if config.discriminator_dropout else []
+        layers += [genzoo.Dropout(config.discriminator_dropout)] if config.discriminator_dropout else []
     return nn.Sequential(*layers), sizes[-1]
 
 
