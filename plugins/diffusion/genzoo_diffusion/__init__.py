@@ -96,7 +96,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
             target="genzoo_diffusion.model:Diffusion",
             config=DiffusionOptions,
             sample_options=DiffusionSampleOptions,
-            defaults={"steps": 3000, "batch_size": 64},
+            defaults={"steps": 3000, "batch_size": 64, "eval_every": 1000},
             presets={
                 "quick": {},
                 "cifar10": {
