@@ -216,8 +216,8 @@ class Diffusion(Generator):
         labels: Tensor | None = None,
         between: Callable[[Tensor, int], Tensor] | None = None,
     ) -> Tensor:
-        """From noise to images inside, padded (count, C, H, W). `between` is given the state before each evaluation of the
-        network, with the timestep it is of, and gives the state to go on from."""
+        """From noise to images inside, padded (count, C, H, W). `between` is given the state before each evaluation of
+        the network, with the timestep it is of, and gives the state to go on from."""
         scheduler = self.scheduler(options.sampler, options.num_steps)
         generators = rng.generators()
         state: Tensor = randn((count, *self.inner_shape), generators, self.device) * scheduler.init_noise_sigma
