@@ -120,20 +120,22 @@ def draw(
     """Samples 0 to `count` - 1 of a seed, on the CPU: (count, C, H, W) in [0, 1]. Raises `GenzooError` for others."""
     parts = []
     labels = labels_of_samples(count, model.data, label)
-    with torch.no_grad():
-        for start in range(0, count, batch_size):
-            size = min(batch_size, count - start)
-            model.watch = partial(_part_of, progress, start, size, count)
-            rng = RandomStreams(seed, size, start=start, device=model.device)
-            images = model.sample(size, options=options, rng=rng, **_given(model, labels[start : start + size]))
-            if tuple(images.shape) != (size, *model.data.shape) or not bool(torch.isfinite(images).all()):
-                raise GenzooError(
-                    f"model {type(model).__name__} gave {tuple(images.shape)} for {size} samples, or numbers that are"
-                    f" not finite; promised are {(size, *model.data.shape)} in [0, 1]"
-                )
-            parts.append(images.float().clamp(0, 1).cpu())
-            progress("sampling", start + size, count)
-    model.watch = None
+    try:
+        with torch.no_grad():
+            for start in range(0, count, batch_size):
+                size = min(batch_size, count - start)
+                model.watch = partial(_part_of, progress, start, size, count)
+                rng = RandomStreams(seed, size, start=start, device=model.device)
+                images = model.sample(size, options=options, rng=rng, **_given(model, labels[start : start + size]))
+                if tuple(images.shape) != (size, *model.data.shape) or not bool(torch.isfinite(images).all()):
+                    raise GenzooError(
+                        f"model {type(model).__name__} gave {tuple(images.shape)} for {size} samples, or numbers that"
+                        f" are not finite; promised are {(size, *model.data.shape)} in [0, 1]"
+                    )
+                parts.append(images.float().clamp(0, 1).cpu())
+                progress("sampling", start + size, count)
+    finally:
+        model.watch = None
     return torch.cat(parts) if parts else torch.empty(0, *model.data.shape)
 
 

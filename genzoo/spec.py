@@ -173,7 +173,7 @@ class TrainOptions:
 RESERVED = ("preset", "config", "set", "json", "help")
 RESERVED_IN_SAMPLING = (
     "n", "count", "label", "labels", "seed", "out", "format", "separate", "overwrite", "visible_label", "batch_size",
-    "device", "run", "runs_dir", "json", "help",
+    "device", "run", "runs_dir", "progress", "json", "help",
 )  # fmt: skip
 
 

@@ -120,6 +120,7 @@ def test_a_model_that_breaks_its_promise_is_named(run, monkeypatch):
         monkeypatch.setattr(model, "sample", lambda *a, wrong=wrong, **k: wrong)
         with pytest.raises(GenzooError, match="promised are"):
             genzoo.sample(model, 3)
+        assert model.watch is None  # nobody is told of a sampling that is over
 
 
 def test_what_a_model_cannot_do_is_said(run, tmp_path):
