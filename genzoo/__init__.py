@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from genzoo.errors import GenzooWarning as GenzooWarning
     from genzoo.errors import Interrupted as Interrupted
     from genzoo.errors import UsageError as UsageError
+    from genzoo.evaluation.compare import compare as compare
+    from genzoo.evaluation.evaluate import Evaluation as Evaluation
+    from genzoo.evaluation.evaluate import Measured as Measured
+    from genzoo.evaluation.evaluate import evaluate as evaluate
+    from genzoo.evaluation.features import Features as Features
+    from genzoo.evaluation.measures import Estimate as Estimate
+    from genzoo.evaluation.measures import NotMeasurable as NotMeasurable
+    from genzoo.evaluation.measures import Subject as Subject
     from genzoo.generator import Encodes as Encodes
     from genzoo.generator import Evaluates as Evaluates
     from genzoo.generator import Exports as Exports
@@ -44,7 +52,9 @@ if TYPE_CHECKING:
     from genzoo.spec import CommandSpec as CommandSpec
     from genzoo.spec import DatasetSpec as DatasetSpec
     from genzoo.spec import DataSpec as DataSpec
+    from genzoo.spec import FeatureSpec as FeatureSpec
     from genzoo.spec import GeneratorSpec as GeneratorSpec
+    from genzoo.spec import MetricSpec as MetricSpec
     from genzoo.training import resume as resume
     from genzoo.training import train as train
 
@@ -56,6 +66,10 @@ _HOME = {
     "data.images": ("Batch", "ImageData"),
     "dropout": ("Dropout",),
     "errors": ("Diverged", "GenzooError", "GenzooWarning", "Interrupted", "UsageError"),
+    "evaluation.compare": ("compare",),
+    "evaluation.evaluate": ("Evaluation", "Measured", "evaluate"),
+    "evaluation.features": ("Features",),
+    "evaluation.measures": ("Estimate", "NotMeasurable", "Subject"),
     "generator": ("Encodes", "Evaluates", "Exports", "Generator", "HasLikelihood", "Reconstructs"),
     "hookspecs": ("API_VERSION", "hookimpl"),
     "linear": ("Linear",),
@@ -65,7 +79,7 @@ _HOME = {
     "run_folder": ("RunFolder", "find_run", "runs"),
     "samples": ("marks", "write_grid"),
     "sampling": ("export", "interpolate", "load", "reconstruct", "sample"),
-    "spec": ("CommandSpec", "DataSpec", "DatasetSpec", "GeneratorSpec"),
+    "spec": ("CommandSpec", "DataSpec", "DatasetSpec", "FeatureSpec", "GeneratorSpec", "MetricSpec"),
     "plan": ("list_models",),
     "training": ("resume", "train"),
 }

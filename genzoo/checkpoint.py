@@ -50,14 +50,15 @@ def load_newest(run: RunFolder) -> tuple[int, dict[str, Any]]:
     raise GenzooError(f"run {run.name!r} stopped before its first checkpoint; train it anew")
 
 
-def save_model(run: RunFolder, facts: dict[str, Any], weights: dict[str, Tensor]) -> None:
-    """Write `model/`: what sampling needs. `facts` are JSON: the model's name, options and data."""
-    _write(run.model_folder, facts, weights)
+def save_model(folder: Path, facts: dict[str, Any], weights: dict[str, Tensor]) -> None:
+    """Write `model/` or `best/`: what sampling needs. `facts` are JSON: the model's name, options and data."""
+    _write(folder, facts, weights)
 
 
-def load_model(run: RunFolder) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The facts and weights of `model/`. Raises `GenzooError` if there is none, or if it is damaged."""
-    folder = run.model_folder
+def load_model(run: RunFolder, weights: str = "best") -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The facts and weights of `best/` where the run keeps it, else of `model/`; or with "last" of `model/`. Raises
+    `GenzooError` if there is none, or if it is damaged."""
+    folder = run.best_folder if weights == "best" and run.best_folder.exists() else run.model_folder
     if not folder.exists():  # a crash may have come between the two renames that replace it
         folder = folder.with_name(f"{folder.name}.old")
     if not folder.exists():

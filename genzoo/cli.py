@@ -30,6 +30,10 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
 runs_dir_option = click.option(
     "--runs-dir", metavar="FOLDER", help="Folder of runs. Default: GENZOO_RUNS_DIR, or runs."
 )
+weights_option = click.option(
+    "--weights", type=click.Choice(["best", "last"]), default="best", show_default=True,
+    help="Those with the best score, if the run keeps them, or the last.",
+)  # fmt: skip
 run_argument = click.argument("run", shell_complete=complete_run)
 seed_type = click.IntRange(0, 2**31 - 1)
 
@@ -259,13 +263,14 @@ def resume(
 @click.option("--overwrite", is_flag=True, help="Let --out take the place of what is there.")
 @click.option("--visible-label", is_flag=True, help="Write AI-generated below the picture.")
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images drawn at a time.")
+@weights_option
 @click.option("--device", default="auto", metavar="TEXT", help=DEVICES)
 @runs_dir_option
 @as_json_option
 def sample(
     run: str, count: int | None, label: str | None, seed: int, out: str | None, kind: str | None, separate: bool,
-    overwrite: bool, visible_label: bool, batch_size: int, device: str, runs_dir: str | None, as_json: bool,
-    **options: Any,
+    overwrite: bool, visible_label: bool, batch_size: int, weights: str, device: str, runs_dir: str | None,
+    as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Draw samples from a trained model and write them, marked as generated.
 
@@ -284,8 +289,9 @@ def sample(
     count = count or sampling.grid_size(classes if label is None else None)
     with _Watched() as watched:
         images = sampling.sample(
-            folder, count, seed=seed, label=label, batch_size=batch_size, device=device, progress=watched.data, **given
-        )
+            folder, count, seed=seed, label=label, batch_size=batch_size, weights=weights, device=device,
+            progress=watched.data, **given,
+        )  # fmt: skip
     labels = sampling.labels_of_samples(count, classes, number) if classes else None
     marks = samples.marks(folder, seed=seed, **({} if label is None else {"label": label}), **given)
     if kind == "npz":
@@ -295,6 +301,109 @@ def sample(
     else:
         samples.write_grid(images, path, marks, labels=labels, visible_label=visible_label)
     _report_picture(folder, path, as_json, count=count, seed=seed)
+
+
+def evaluation_options(command: Any) -> Any:
+    """The options of commands that measure."""
+    for option in (
+        runs_dir_option,
+        click.option("--html", "html_file", metavar="FILE", help="Write a page with tables and pictures besides."),
+        click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown."),
+        as_json_option,
+        click.option("--data-dir", metavar="FOLDER", help="Where the data are now, if not where they were."),
+        click.option("--device", default="auto", metavar="TEXT", help=DEVICES),
+        click.option(
+            "--features", default="auto", show_default=True, metavar="NAME",
+            help="What to compare in: classifier (of the data's labels), random, inception, or a plugin's.",
+        ),
+        click.option(
+            "--seed", type=seed_type, default=0, show_default=True, help="Of the samples, and of all that is drawn.",
+        ),
+        click.option(
+            "-n", "count", type=click.IntRange(1),
+            help="Samples to measure.  [default: as many as training images, at most 10,000]",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@cli.command(cls=SampleCommand)
+@run_argument
+@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images drawn at a time.")
+@weights_option
+@evaluation_options
+def evaluate(
+    run: str, count: int | None, seed: int, features: str, batch_size: int, weights: str, device: str,
+    data_dir: str | None, as_json: bool, as_markdown: bool, html_file: str | None, runs_dir: str | None, **options: Any,
+) -> None:  # fmt: skip
+    """Measure a run against held-out data, beside what real data and trivial models score.
+
+    The result is kept in the run. RUN is a run's folder or name, or a model's name for its newest finished run. The
+    model's own sampling options are listed by `genzoo evaluate RUN --help`.
+    """
+    folder = find_run(run, runs_dir)
+    _check_report(as_json, as_markdown, html_file)
+    from genzoo.evaluation.evaluate import evaluate
+
+    given = {key: value for key, value in options.items() if value is not None}
+    with _Watched() as watched:
+        result = evaluate(
+            folder, count, seed=seed, features=features, batch_size=batch_size, weights=weights, device=device,
+            data_dir=data_dir, progress=watched.data, **given,
+        )  # fmt: skip
+    if as_json:
+        _print_json(result.to_json())
+    _report_evaluations([result], [folder], as_json, as_markdown, html_file)
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_run)
+@evaluation_options
+def compare(
+    runs: tuple[str, ...], count: int | None, seed: int, features: str, device: str, data_dir: str | None,
+    as_json: bool, as_markdown: bool, html_file: str | None, runs_dir: str | None,
+) -> None:  # fmt: skip
+    """Lay runs side by side, measuring those that were not yet.
+
+    RUN is as for `genzoo evaluate`, or the result.json of an evaluation.
+    """
+    _check_report(as_json, as_markdown, html_file)
+    folders = [None if Path(run).is_file() else find_run(run, runs_dir) for run in runs]
+    from genzoo.evaluation.compare import compare
+
+    chosen: list[Any] = [folder or run for folder, run in zip(folders, runs, strict=True)]
+    with _Watched() as watched:
+        found = compare(
+            chosen, count, seed=seed, features=features, device=device, data_dir=data_dir, progress=watched.data
+        )
+    if as_json:
+        _print_json([result.to_json() for result in found])
+    _report_evaluations(found, folders, as_json, as_markdown, html_file)
+
+
+def _check_report(as_json: bool, as_markdown: bool, html_file: str | None) -> None:
+    if as_json and as_markdown:
+        raise UsageError("--json and --markdown are both given; give one")
+    if html_file is not None and Path(html_file).suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--html is {html_file!r}; allowed is a file that ends in .html")
+
+
+def _report_evaluations(
+    found: list[Any], folders: list[RunFolder | None], as_json: bool, as_markdown: bool, html_file: str | None
+) -> None:
+    from genzoo.evaluation import report
+
+    if html_file is not None:
+        report.write_page(Path(html_file), found, folders)
+    if as_markdown:
+        click.echo(report.markdown(found), nl=False)
+    elif not as_json:
+        click.echo(report.heading(found[0]) + "\n")
+        click.echo(table(report.rows(found)))
+        for note in report.notes(found):
+            click.echo(f"\n{note}")
+        click.echo("\n" + "\n".join(f"kept  {result.path}" for result in found))
 
 
 @cli.command()

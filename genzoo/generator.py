@@ -34,6 +34,9 @@ class Generator(nn.Module, ABC):
     """
 
     training_only: ClassVar[tuple[str, ...]] = ()  # submodules that sampling does not need, such as a discriminator
+    best_by: ClassVar[tuple[str, Literal["lower", "higher"]] | None] = None
+    """The score of `--eval-every` by which the best weights are kept and sampled from: a name that `evaluate` gives,
+    with `test/` before it, or "frechet_distance"; None: the last weights are."""
     spec: GeneratorSpec  # as the plugin registers it; genzoo sets it when it builds the model
     watch: Callable[[int, int], None] | None = None  # whom `report` tells
 
@@ -114,9 +117,18 @@ class Exports(Protocol):
 
 @runtime_checkable
 class HasLikelihood(Protocol):
-    """A model that can say how likely data are."""
+    """A model that can say how likely data are.
+
+    Attributes:
+        likelihood_kind: whether it is exact or a bound from below.
+        pixel_values: of how many values a pixel is one: 2 for binarised images, 256 for those of 8 bits; None if the
+            likelihood is a density on [0, 1].
+    """
 
     likelihood_kind: ClassVar[Literal["exact", "lower bound"]]
+
+    @property
+    def pixel_values(self) -> int | None: ...
 
     def log_likelihood(self, images: Tensor) -> Tensor:
         """Nats for each example, shape (B,): exact, or a bound from below, as `likelihood_kind` says."""

@@ -14,7 +14,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from genzoo.run import Run
-    from genzoo.spec import CommandSpec, DatasetSpec, GeneratorSpec
+    from genzoo.spec import CommandSpec, DatasetSpec, FeatureSpec, GeneratorSpec, MetricSpec
 
 API_VERSION = 1
 
@@ -55,6 +55,21 @@ def genzoo_commands() -> list[CommandSpec]:  # type: ignore[empty-body]
         @genzoo.hookimpl
         def genzoo_commands():
             return [CommandSpec(name="publish", summary="...", target="my_plugin.publish:command")]
+    """
+
+
+@hookspec
+def genzoo_metrics() -> list[MetricSpec | FeatureSpec]:  # type: ignore[empty-body]
+    """Give measures to `genzoo evaluate`, and features to measure in. Called at most once a process, and must import
+    nothing heavy.
+
+    Example::
+
+        @genzoo.hookimpl
+        def genzoo_metrics():
+            return [
+                MetricSpec(name="gap", summary="...", modality="image", better="lower", target="my_plugin.measures:gap")
+            ]
     """
 
 

@@ -17,10 +17,10 @@ import pluggy
 
 from genzoo import hookspecs
 from genzoo.errors import UsageError, one_line, unknown
-from genzoo.spec import CommandSpec, DatasetSpec, GeneratorSpec
+from genzoo.spec import CommandSpec, DatasetSpec, FeatureSpec, GeneratorSpec, MetricSpec
 
 GROUP = "genzoo"
-Spec = TypeVar("Spec", GeneratorSpec, DatasetSpec, CommandSpec)
+Spec = TypeVar("Spec", GeneratorSpec, DatasetSpec, CommandSpec, MetricSpec, FeatureSpec)
 
 
 @dataclass
@@ -130,7 +130,9 @@ class Registry:
         self.generators: Shelf[GeneratorSpec] = Shelf("model")
         self.datasets: Shelf[DatasetSpec] = Shelf("data")
         self.commands: Shelf[CommandSpec] = Shelf("command")
-        self._add_own_datasets()
+        self.metrics: Shelf[MetricSpec] = Shelf("measure")
+        self.features: Shelf[FeatureSpec] = Shelf("features")
+        self._add_own()
         allowed, blocked = _names(environ.get("GENZOO_PLUGINS")), _names(environ.get("GENZOO_BLOCK"))
         for plugin, target in sorted(installed(), key=lambda found: (found[0].name, found[0].distribution)):
             self.plugins.append(plugin)
@@ -140,13 +142,19 @@ class Registry:
             else:
                 self._load(plugin, target)
 
-    def _add_own_datasets(self) -> None:
+    def _add_own(self) -> None:
         from genzoo.data import DATASETS
+        from genzoo.evaluation import FEATURES, METRICS
 
         core = Plugin("genzoo", "genzoo", "")
-        for spec in DATASETS:
-            self.datasets.add(core, spec)
-        self._own_datasets = {spec.name for spec in DATASETS}
+        own: tuple[tuple[Shelf[Any], tuple[Any, ...]], ...] = (
+            (self.datasets, DATASETS), (self.metrics, METRICS), (self.features, FEATURES),
+        )  # fmt: skip
+        for shelf, specs in own:
+            for spec in specs:
+                shelf.add(core, spec)
+        self._taken: dict[type, set[str]] = {type(specs[0]): {spec.name for spec in specs} for _, specs in own}
+        self._taken |= {GeneratorSpec: set(), CommandSpec: RESERVED_COMMANDS}
 
     def _load(self, plugin: Plugin, target: str) -> None:
         """Import a plugin, check its hooks and take what it gives: all of it or, with the reason kept, nothing."""
@@ -174,18 +182,21 @@ class Registry:
 
     def _given(self, plugin: Plugin, module: ModuleType) -> list[tuple[Shelf[Any], Any]]:
         given: list[tuple[Shelf[Any], Any]] = []
-        for hook, kind, shelf in (
-            ("genzoo_generators", GeneratorSpec, self.generators),
-            ("genzoo_datasets", DatasetSpec, self.datasets),
-            ("genzoo_commands", CommandSpec, self.commands),
-        ):
+        shelves: dict[str, dict[type, Shelf[Any]]] = {
+            "genzoo_generators": {GeneratorSpec: self.generators},
+            "genzoo_datasets": {DatasetSpec: self.datasets},
+            "genzoo_commands": {CommandSpec: self.commands},
+            "genzoo_metrics": {MetricSpec: self.metrics, FeatureSpec: self.features},
+        }
+        for hook, kinds in shelves.items():
             function = getattr(module, hook, None)
             for spec in function() if function else ():
-                if not isinstance(spec, kind):
-                    raise TypeError(f"{hook} gives a {type(spec).__name__}, not a {kind.__name__}")
+                kind = type(spec)
+                if (shelf := kinds.get(kind)) is None:
+                    allowed = " or a ".join(allowed.__name__ for allowed in kinds)
+                    raise TypeError(f"{hook} gives a {kind.__name__}, not a {allowed}")
                 spec.check()
-                taken = self._own_datasets if kind is DatasetSpec else RESERVED_COMMANDS if kind is CommandSpec else ()
-                if spec.name in taken:
+                if spec.name in self._taken[kind]:
                     raise ValueError(f"{shelf.kind} {spec.name!r} is genzoo's own; choose another name")
                 twice = any(spec.name == other.name for _, other in given if type(other) is kind)
                 if twice or shelf.has(plugin.distribution, spec.name):
@@ -217,7 +228,8 @@ class Registry:
 
 WATCHED = ("genzoo_run_started", "genzoo_run_logged", "genzoo_run_saved", "genzoo_run_ended")
 RESERVED_COMMANDS: set[str] = {
-    "list", "info", "train", "resume", "sample", "reconstruct", "interpolate", "export", "runs", "show", "data",
+    "list", "info", "train", "resume", "sample", "reconstruct", "interpolate", "export", "evaluate", "compare",
+    "runs", "show", "data",
     "plugins", "provenance",
 }  # fmt: skip
 

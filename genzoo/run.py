@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -20,6 +21,7 @@ from genzoo import checkpoint, samples
 from genzoo.average import EMA
 from genzoo.data.images import Batch, ImageData, Order, batches, in_order
 from genzoo.errors import Diverged, GenzooError, GenzooWarning, Interrupted
+from genzoo.evaluation.features import quick_distance
 from genzoo.generator import Evaluates, Generator
 from genzoo.logbook import Logbook, NotFinite
 from genzoo.randomness import random_state, restore_random_state, seed_everything
@@ -30,6 +32,7 @@ from genzoo.spec import DataSpec, TrainOptions
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 Watch = Callable[[str, dict[str, Any]], list[str]]
+QUICK = 500  # samples in a score while training
 EVALUATED = 1000  # held-out examples in a score while training
 STOP_CHECK = 8  # several processes agree on stopping this often, in steps
 
@@ -79,6 +82,7 @@ class Run:
         self._model, self._sample_options, self._watch = model, sample_options, watch
         self._optimizers: list[torch.optim.Optimizer] = []
         self._tracked: dict[str, Tensor | Stateful] = {}
+        self._distance: Callable[[Tensor], float] | None = None
         self._logbook = Logbook(folder.metrics_file if self.is_main else None, options.batch_size, self._mean)
         self._clock = time.perf_counter()
         self.stop_signal: int | None = None
@@ -213,15 +217,16 @@ class Run:
         self._accelerator.wait_for_everyone()
         self._saved_step = self.step
 
-    def save_model(self) -> None:
-        """Write `model/`, with averaged weights if the model keeps an average."""
+    def save_model(self, best: dict[str, Any] | None = None) -> None:
+        """Write `model/`, with averaged weights if the model keeps an average; or `best/`, with the facts given."""
         with self.as_sampled():
             record = self.folder.record
             facts = {key: record[key] for key in ("model", "plugin", "options", "data_spec")} | {"step": self.step}
             needed = self._model.state_dict()
             for name in self._model.training_only:
                 needed = {key: value for key, value in needed.items() if not key.startswith(f"{name}.")}
-            checkpoint.save_model(self.folder, facts, needed)
+            folder = self.folder.model_folder if best is None else self.folder.best_folder
+            checkpoint.save_model(folder, facts | (best or {}), needed)
 
     def draw_grid(self) -> Path:
         """Write a grid of samples from the run's own fixed random numbers, and say where."""
@@ -293,6 +298,7 @@ class Run:
         self._stop_clock()
         if (score or (last and options.eval_every)) and self.is_main:
             values |= self._evaluate()
+            self._keep_best(values)
         if values:
             line = self._logbook.write(self.step, self.seconds, values)
             self.tell("genzoo_run_logged", step=self.step, values=line)
@@ -325,15 +331,31 @@ class Run:
 
     def _evaluate(self) -> dict[str, float]:
         """The means of the model's scores over held-out examples, with the same random numbers every time."""
+        values: dict[str, float] = {}
+        if self._model.best_by and self._model.best_by[0] == "frechet_distance":
+            self._distance = self._distance or quick_distance(self.dataset, self.data)
+            with self.as_sampled():
+                drawn = draw(self._model, QUICK, seed=self.options.seed, options=self._sample_options)
+            values["frechet_distance"] = self._distance(drawn)
         if not isinstance(self._model, Evaluates):
-            return {}
+            return values
         totals: dict[str, list[Tensor]] = {}
         count = min(EVALUATED, self.data.test_count)
         with self.as_sampled():
             for batch in in_order(self.dataset.test_images, self.dataset.test_labels, count, 250, self.device):
                 for name, scores in self._model.evaluate(batch).items():
                     totals.setdefault(f"test/{name}", []).append(scores.to(torch.float32))
-        return {name: torch.cat(parts).mean().item() for name, parts in totals.items()}
+        return values | {name: torch.cat(parts).mean().item() for name, parts in totals.items()}
+
+    def _keep_best(self, values: dict[str, float]) -> None:
+        """Write `best/` if the score that the model chose is better than it was at any step before."""
+        if self._model.best_by is None:
+            return
+        name, better = self._model.best_by
+        score, before = values.get(name, math.nan), self.folder.best()
+        ahead = score - before["score"] if before else -math.inf
+        if math.isfinite(score) and (before is None or (ahead < 0 if better == "lower" else ahead > 0)):
+            self.save_model(best={"score_name": name, "score": score})
 
     def _stop_if_asked(self) -> None:
         number = self.stop_signal or 0

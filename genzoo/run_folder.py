@@ -5,7 +5,9 @@ runs/vae-mnist-5k-20261121-221000/
   metrics.jsonl     one object a logged step
   checkpoints/      step-00002000/: all that is needed to go on
   model/            what sampling needs, and nothing else
+  best/             the same at the step with the best score, if the model chose one; it is what samples
   samples/          grids drawn while training, and what was sampled later
+  evaluations/      results of `genzoo evaluate`, each with its pictures
   run.lock          held by the process that trains the run
 """
 
@@ -105,8 +107,29 @@ class RunFolder:
         return self.path / "model"
 
     @property
+    def best_folder(self) -> Path:
+        return self.path / "best"
+
+    @property
     def samples_folder(self) -> Path:
         return self.path / "samples"
+
+    def evaluation_folder(self, key: str) -> Path:
+        return self.path / "evaluations" / key
+
+    def evaluations(self) -> list[Path]:
+        """The results of evaluations, newest first."""
+        found = (self.path / "evaluations").glob("*/result.json")
+        return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+    def best(self) -> dict[str, Any] | None:
+        """What `best/` says of itself: `step`, `score_name`, `score` and more; None if the run keeps none."""
+        return _manifest(self.best_folder)
+
+    def weights(self, weights: str = "best") -> dict[str, Any]:
+        """The `step` and the `sha256` of the weights that are sampled: the best, if the run keeps them, or the last."""
+        found = (self.best() if weights == "best" else None) or _manifest(self.model_folder)
+        return {"step": found["step"], "sha256": found["files"]["state.safetensors"]["sha256"]} if found else {}
 
     def checkpoint_folder(self, step: int) -> Path:
         return self.path / "checkpoints" / f"step-{step:08d}"
@@ -347,6 +370,14 @@ def cut_metrics(run: RunFolder, step: int) -> None:
     aside = run.metrics_file.with_suffix(".tmp")
     aside.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
     os.replace(aside, run.metrics_file)
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads((folder / "manifest.json").read_text("utf-8"))
+        return found
+    except (OSError, ValueError):
+        return None
 
 
 def _parse(line: str) -> dict[str, Any] | None:

@@ -96,20 +96,35 @@ def write_arrays(images: Tensor, path: Path, own: dict[str, Any], *, labels: Ten
 
 def write_picture(picture: Tensor, path: Path, own: dict[str, Any], *, visible_label: bool = False) -> Path:
     """Write one picture, uint8 (C, H, W), as it is; the suffix of `path` says png or jpeg."""
-    array = picture.permute(1, 2, 0).numpy()
-    image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+    image = _image(picture)
     if visible_label:
         image = _with_label(image)
     buffer = io.BytesIO()
     if FORMAT_OF[path.suffix.lower()] == "png":
-        info = PngImagePlugin.PngInfo()
-        info.add_itxt(provenance.XMP_CHUNK, provenance.xmp(own).decode())
-        info.add_text("AIGC", json.dumps(provenance.aigc(own)))
-        info.add_text("genzoo", json.dumps(own))
-        image.save(buffer, "PNG", pnginfo=info)
+        _save_png(image, buffer, own)
     else:
         image.save(buffer, "JPEG", quality=95, xmp=provenance.xmp(own))
     return _put(path, buffer)
+
+
+def as_png(picture: Tensor, own: dict[str, Any]) -> bytes:
+    """One picture, uint8 (C, H, W), as the content of a file."""
+    buffer = io.BytesIO()
+    _save_png(_image(picture), buffer, own)
+    return buffer.getvalue()
+
+
+def _image(picture: Tensor) -> Image.Image:
+    array = picture.permute(1, 2, 0).numpy()
+    return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+
+
+def _save_png(image: Image.Image, buffer: io.BytesIO, own: dict[str, Any]) -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt(provenance.XMP_CHUNK, provenance.xmp(own).decode())
+    info.add_text("AIGC", json.dumps(provenance.aigc(own)))
+    info.add_text("genzoo", json.dumps(own))
+    image.save(buffer, "PNG", pnginfo=info)
 
 
 def _with_label(image: Image.Image) -> Image.Image:

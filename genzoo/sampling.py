@@ -24,6 +24,7 @@ from genzoo.spec import DataSpec, GeneratorSpec, TrainOptions, class_number, loa
 GRID = 64
 IN_A_ROW = 8
 BATCH = 64
+WEIGHTS = ("best", "last")
 
 
 def choose_device(device: str) -> torch.device:
@@ -56,26 +57,31 @@ def build_model(spec: GeneratorSpec, config: Any, data: DataSpec, device: torch.
     return model.to(device)
 
 
-def load(run: str | Path | RunFolder, *, device: str = "auto", runs_dir: str | None = None) -> Generator:
+def load(
+    run: str | Path | RunFolder, *, weights: str = "best", device: str = "auto", runs_dir: str | None = None
+) -> Generator:
     """The model of a run, ready to sample.
 
     Args:
         run: a run's folder or name, or a model's name for its newest finished run.
+        weights: "best", by the score that the model chose, if the run keeps them, else the last; or "last".
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
 
     Raises:
         UsageError: there is no such run.
         GenzooError: its files are damaged, or its plugin is not installed.
     """
+    if weights not in WEIGHTS:
+        raise UsageError(f"weights is {weights!r}; allowed is {' or '.join(WEIGHTS)}")
     folder = find_run(run, runs_dir)
     spec, plugin = spec_of(folder)
-    facts, weights = checkpoint.load_model(folder)
+    facts, state = checkpoint.load_model(folder, weights)
     config: Any = build(spec.config, facts["options"], f"{spec.name} ({plugin.distribution} {plugin.version})")
     model = build_model(spec, config, DataSpec.from_json(facts["data_spec"]), choose_device(device))
     for name in model.training_only:
         delattr(model, name)
     try:
-        model.load_state_dict(weights)
+        model.load_state_dict(state)
     except RuntimeError as error:
         first = str(error).splitlines()[0]
         raise GenzooError(f"run {folder.name!r} does not fit {plugin.distribution} {plugin.version}: {first}") from None
@@ -146,6 +152,7 @@ def sample(
     seed: int = 0,
     label: str | int | None = None,
     batch_size: int = BATCH,
+    weights: str = "best",
     device: str = "auto",
     runs_dir: str | None = None,
     progress: Progress = tick,
@@ -162,6 +169,7 @@ def sample(
         seed: 0 or more.
         label: the name of the class to draw, for a model trained with `conditional`; None: sample i is of class
             i modulo their number.
+        weights: as for `load`.
         progress: called with ("sampling", done, n) while samples are drawn.
         options: the model's own sampling options, such as `temperature`.
 
@@ -180,7 +188,7 @@ def sample(
     else:
         folder = find_run(run, runs_dir)
         number = None if label is None else folder.class_number(label)
-        model = load(folder, device=device)
+        model = load(folder, weights=weights, device=device)
     own: Any = build(model.spec.sample_options, options, f"sampling {model.spec.name}")
     return draw(model, n, seed=seed, options=own, batch_size=batch_size, label=number, progress=progress)
 

@@ -93,6 +93,51 @@ class CommandSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MetricSpec:
+    """A measure of a model as a plugin registers it.
+
+    `target` names a function that is given a `genzoo.Subject` and returns a `genzoo.Estimate`, or raises
+    `genzoo.NotMeasurable` saying why there is none. `better` is "lower" or "higher". `needs` names methods (or true
+    attributes) of the model without which the measure has no meaning; a measure that needs none is also taken of real
+    data and of the baselines.
+    """
+
+    name: str
+    summary: str
+    modality: str
+    better: str
+    target: str
+    unit: str = ""
+    needs: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Raises `ValueError` saying what is wrong with this spec."""
+        _check_name("measure", self.name.replace("_", "-"))
+        if self.modality not in MODALITIES or self.better not in ("lower", "higher"):
+            raise ValueError(
+                f"measure {self.name!r} is of modality {self.modality!r}, better {self.better!r}; allowed are"
+                f" {' or '.join(MODALITIES)}, lower or higher"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSpec:
+    """Features of images to measure in, as a plugin registers them for `--features`.
+
+    `target` names a function `load(data: genzoo.ImageData, spec: genzoo.DataSpec, folder: pathlib.Path, progress) ->
+    genzoo.Features`; `folder` is where it may keep files.
+    """
+
+    name: str
+    summary: str
+    target: str
+
+    def check(self) -> None:
+        """Raises `ValueError` if the name cannot be one."""
+        _check_name("features", self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataSpec:
     """What a model may know of its data: all that is needed to size it, and to tell the data again.
 
@@ -173,7 +218,7 @@ class TrainOptions:
 RESERVED = ("preset", "config", "set", "json", "help")
 RESERVED_IN_SAMPLING = (
     "n", "count", "label", "labels", "seed", "out", "format", "separate", "overwrite", "visible_label", "batch_size",
-    "device", "run", "runs_dir", "progress", "json", "help",
+    "weights", "device", "run", "runs_dir", "progress", "json", "help",
 )  # fmt: skip
 
 

@@ -34,6 +34,11 @@ def modules_in(names):
     return {match[1] for name in names if (match := re.match(r"genzoo\.(\w+)", name))}
 
 
+def name_of(path):
+    """A module of the core, or the package that it is in."""
+    return path.stem if path.parent == CORE else path.parent.name
+
+
 def test_every_public_name_is_there_and_documented():
     for name in genzoo.__all__:
         value = getattr(genzoo, name)
@@ -46,7 +51,7 @@ def test_every_public_name_is_there_and_documented():
 
 def test_every_hook_is_documented_with_an_example():
     hooks = [value for name, value in vars(hookspecs).items() if name.startswith("genzoo_")]
-    assert len(hooks) == 7
+    assert len(hooks) == 8
     for hook in hooks:
         assert f"def {hook.__name__}(" in hook.__doc__
         assert "@genzoo.hookimpl" in hook.__doc__
@@ -71,16 +76,13 @@ def test_imports_run_one_way():
     """errors, options -> specs -> registry, data -> checkpoint, run -> training, sampling -> cli."""
     order = [
         "errors", "options", "spec", "hookspecs", "data", "run_folder", "registry", "randomness", "average", "linear",
-        "dropout", "logbook", "generator", "checkpoint", "provenance", "samples", "show", "plan", "sampling", "run",
-        "training", "arguments", "progress", "cli", "__main__",
+        "dropout", "logbook", "generator", "checkpoint", "provenance", "samples", "show", "plan", "sampling",
+        "evaluation", "run", "training", "arguments", "progress", "cli", "__main__",
     ]  # fmt: skip
-    files = {
-        path.stem if path.parent == CORE else "data": path for path in CORE.rglob("*.py") if path.stem != "__init__"
-    }
-    assert set(files) == set(order)
+    files = {name_of(path) for path in CORE.rglob("*.py")} - {"__init__"}
+    assert files == set(order)
     for path in CORE.rglob("*.py"):
-        own = path.stem if path.parent == CORE else "data"
-        if own == "__init__":
+        if (own := name_of(path)) == "__init__":
             continue
         _, first = imports_of(path)
         for other in modules_in(first) & set(order):

@@ -456,3 +456,50 @@ def test_run_json_says_all_options_and_where_it_ran():
     assert record["data_spec"]["fingerprint"]
     assert record["environment"]["torch"] == torch.__version__.split("+")[0]
     assert record["environment"]["threads"] == torch.get_num_threads()
+
+
+def test_the_weights_with_the_best_score_are_kept_and_sampled(toy, monkeypatch):
+    from genzoo_toy_model import Toy
+
+    from genzoo.registry import registry
+    from genzoo.run import Run
+
+    registry()
+    scores = iter([3.0, 1.0, 2.0, float("nan")])
+    monkeypatch.setattr(Toy, "best_by", ("test/loss", "lower"), raising=False)
+    monkeypatch.setattr(Run, "_evaluate", lambda self: {"test/loss": next(scores)})
+    run = genzoo.train("toy", steps=8, eval_every=2, name="one")
+    best = run.best()
+    assert (best["step"], best["score"], best["score_name"]) == (4, 1.0, "test/loss")
+    kept, last = genzoo.load(run), genzoo.load(run, weights="last")
+    assert not torch.equal(kept.critic.weight, last.critic.weight)
+    until = genzoo.train("toy", steps=4, eval_every=0, name="two", seed=run.record["training"]["seed"])
+    assert torch.equal(kept.critic.weight, genzoo.load(until).critic.weight)
+    assert run.weights()["step"] == 4
+    assert run.weights("last")["step"] == 8
+    with pytest.raises(UsageError, match="weights is 'first'; allowed is best or last"):
+        genzoo.load(run, weights="first")
+
+
+def test_a_better_score_may_be_a_higher_one_and_none_keeps_no_best(toy, monkeypatch):
+    from genzoo_toy_model import Toy
+
+    from genzoo.run import Run
+
+    assert genzoo.train("toy", steps=4, eval_every=2, name="none").best() is None
+    scores = iter([1.0, 3.0])
+    monkeypatch.setattr(Toy, "best_by", ("test/loss", "higher"), raising=False)
+    monkeypatch.setattr(Run, "_evaluate", lambda self: {"test/loss": next(scores)})
+    assert genzoo.train("toy", steps=4, eval_every=2, name="one").best()["step"] == 4
+
+
+def test_a_run_that_goes_on_remembers_its_best(toy, monkeypatch):
+    from genzoo_toy_model import Toy
+
+    from genzoo.run import Run
+
+    monkeypatch.setattr(Toy, "best_by", ("test/loss", "lower"), raising=False)
+    monkeypatch.setattr(Run, "_evaluate", lambda self: {"test/loss": 1.0 + self.step})
+    run = genzoo.train("toy", steps=4, eval_every=2, name="one")
+    genzoo.resume(run, steps=8)
+    assert run.best()["step"] == 2

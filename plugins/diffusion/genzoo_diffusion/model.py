@@ -26,6 +26,7 @@ from diffusers import (
     UNet2DModel,
     UniPCMultistepScheduler,
 )
+from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor
 
 import genzoo
@@ -56,7 +57,7 @@ def unet(config: DiffusionOptions, channels: int, size: tuple[int, int], classes
         down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attention),
         up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attention)),
         attention_head_dim=None,
-        norm_num_groups=math.gcd(config.width, 32) if config.width >= 32 else config.width // 4,
+        norm_num_groups=config.width // 4 if config.width <= 128 else math.gcd(config.width, 32),
         dropout=config.dropout,
         num_class_embeds=classes + 1 if classes else None,
     )
@@ -69,6 +70,7 @@ class Diffusion(Generator):
     """
 
     likelihood_kind: ClassVar[Literal["exact", "lower bound"]] = "lower bound"
+    pixel_values = 256
     config: DiffusionOptions
     signal: Tensor
     """The share of the image's variance that is left after each step, abar_t: (T,)."""
@@ -85,6 +87,15 @@ class Diffusion(Generator):
         self.unet.to(memory_format=torch.channels_last)
         signal = DDPMScheduler(**self.scheduler_options()).alphas_cumprod.float()
         self.register_buffer("signal", signal, persistent=False)
+
+    def train(self, mode: bool = True) -> Diffusion:
+        """As `Module.train`. Residual blocks always are as in evaluation, where they do not copy their input into the
+        other memory layout; their dropout is a module of its own."""
+        super().train(mode)
+        for block in self.modules():
+            if isinstance(block, ResnetBlock2D):
+                block.training = False
+        return self
 
     # Images as the network sees them
 
@@ -121,6 +132,15 @@ class Diffusion(Generator):
                 return kept.sqrt() * noisy - (1 - kept).sqrt() * prediction
             case _:
                 return prediction
+
+    def bounded(self, noisy: Tensor, prediction: Tensor, t: Tensor) -> Tensor:
+        """The prediction whose guess of x_0 is the nearest within [-1, 1]: without it, the first steps of a sampler
+        that takes few make large what is wrong with it."""
+        if self.config.prediction == "sample":
+            return prediction.clamp(-1, 1)
+        kept = self.signal[t][:, None, None, None]
+        clean = self.clean(noisy, prediction, t).clamp(-1, 1)
+        return self.target(clean, (noisy - kept.sqrt() * clean) / (1 - kept).sqrt(), t)
 
     # Training
 
@@ -203,7 +223,7 @@ class Diffusion(Generator):
             prediction: Tensor = self.unet(noisy, t, labels, return_dict=False)[0]
             return prediction
         without = torch.full_like(labels, self.classes)
-        twice = noisy.repeat(2, 1, 1, 1), t.repeat(2) if isinstance(t, Tensor) and t.ndim else t
+        twice = noisy.repeat(2, 1, 1, 1), t.repeat(2)
         both: Tensor = self.unet(*twice, torch.cat([labels, without]), return_dict=False)[0]
         told, untold = both.chunk(2)
         return untold + guidance * (told - untold)
@@ -226,7 +246,8 @@ class Diffusion(Generator):
         for number, t in enumerate(scheduler.timesteps):
             if between is not None:
                 state = between(state, int(t))
-            prediction = self.predict(state, t, labels, options.guidance_scale)
+            now = t.expand(count)
+            prediction = self.bounded(state, self.predict(state, now, labels, options.guidance_scale), now)
             state = scheduler.step(prediction, t, state, **extra, return_dict=False)[0]
             self.report(number + 1, options.num_steps)
         return state
@@ -277,7 +298,7 @@ class Diffusion(Generator):
             before = self.signal[t - self.config.num_timesteps // num_steps] if number + 1 < len(steps) else None
             for again in reversed(range(resamplings if before is not None else 1)):
                 state = given * self.noisy(clean, noise(), now) + (1 - given) * state
-                prediction = self.predict(state, now, labels)
+                prediction = self.bounded(state, self.predict(state, now, labels), now)
                 state = scheduler.step(prediction, t, state, eta=1.0, generator=generators, return_dict=False)[0]
                 if again and before is not None:
                     kept = self.signal[t] / before

@@ -82,6 +82,7 @@ class GAN(Generator):
     A model of other layers overrides `networks`, and shares all else.
     """
 
+    best_by = ("frechet_distance", "lower")
     training_only: ClassVar[tuple[str, ...]] = ("discriminator",)
     config: Any
 

@@ -111,6 +111,10 @@ class VAE(Generator):
             self.register_buffer("mixture_means", torch.zeros(mixtures, count, dim))
             self.register_buffer("mixture_cholesky", torch.eye(dim).repeat(mixtures, count, 1, 1))
 
+    @property
+    def pixel_values(self) -> int | None:
+        return 2 if self.config.likelihood == "bernoulli" else None
+
     # The two distributions
 
     def posterior(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
