@@ -8,6 +8,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from genzoo import __version__
+from genzoo.evaluation import METRICS
 from genzoo.options import rows
 from genzoo.registry import registry
 from genzoo.spec import TrainOptions
@@ -89,9 +90,42 @@ class DataTable(_Table):
         return [(f"`{name}`", spec.summary, spec.source) for name, _, spec in registry().datasets]
 
 
+class MetricsTable(_Table):
+    """`genzoo-metrics`: the measures of `genzoo evaluate`."""
+
+    heading = ("measure", "better", "unit", "what it is", "for")
+
+    def cells(self) -> list[tuple[str, ...]]:
+        own = [spec.name for spec in METRICS]
+        specs = sorted(
+            (spec for _, _, spec in registry().metrics), key=lambda s: own.index(s.name) if s.name in own else len(own)
+        )
+        return [
+            (
+                f"`{spec.name}`",
+                spec.better,
+                spec.unit,
+                spec.summary,
+                ", ".join(f"`{need}`" for need in spec.needs) or "all",
+            )
+            for spec in specs
+        ]
+
+
+class FeaturesTable(_Table):
+    """`genzoo-features`: what `--features` takes."""
+
+    heading = ("name", "what it is")
+
+    def cells(self) -> list[tuple[str, ...]]:
+        return [(f"`{name}`", spec.summary) for name, _, spec in registry().features]
+
+
 def setup(app: Sphinx) -> None:
     """Register the directives."""
     app.add_directive("genzoo-options", OptionsTable)
     app.add_directive("genzoo-presets", PresetsTable)
     app.add_directive("genzoo-models", ModelsTable)
     app.add_directive("genzoo-data", DataTable)
+    app.add_directive("genzoo-metrics", MetricsTable)
+    app.add_directive("genzoo-features", FeaturesTable)

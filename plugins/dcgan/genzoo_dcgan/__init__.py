@@ -66,7 +66,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
             modality="image",
             target="genzoo_dcgan.model:DCGAN",
             config=DCGANOptions,
-            defaults={"steps": 12000, "batch_size": 64, "sample_every": 1000, "save_every": 1000, "eval_every": 0},
+            defaults={"steps": 12000, "batch_size": 64, "sample_every": 1000, "save_every": 1000, "eval_every": 1000},
             presets={
                 "article-256": {
                     "latent_dim": 100,

@@ -93,7 +93,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
             modality="image",
             target="genzoo_gan.model:GAN",
             config=GANOptions,
-            defaults={"steps": 20000, "batch_size": 128, "sample_every": 1000, "save_every": 1000, "eval_every": 0},
+            defaults={"steps": 20000, "batch_size": 128, "sample_every": 1000, "save_every": 1000, "eval_every": 1000},
             presets={
                 "article-128": _article((128, 256), (512, 256), 1e-4),
                 "article-512": _article((128, 256, 512), (512, 256, 128), 1e-4, batch_size=128),

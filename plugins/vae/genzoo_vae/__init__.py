@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import genzoo
-from genzoo import GeneratorSpec, option
+from genzoo import FeatureSpec, GeneratorSpec, MetricSpec, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,4 +111,29 @@ def genzoo_generators() -> list[GeneratorSpec]:
             paper="Kingma & Welling 2014, Auto-Encoding Variational Bayes, arXiv:1312.6114",
             tags=("likelihood", "latent space", "reconstruction"),
         )
+    ]
+
+
+@genzoo.hookimpl
+def genzoo_metrics() -> list[MetricSpec | FeatureSpec]:
+    """What a VAE's latent space holds."""
+    return [
+        MetricSpec(
+            name="active_units",
+            summary="latent dimensions that vary over the data",
+            modality="image",
+            unit="dimensions",
+            better="higher",
+            needs=("posterior",),
+            target="genzoo_vae.measures:active_units",
+        ),
+        MetricSpec(
+            name="mutual_information",
+            summary="what the latent vectors of test images say of which image it was",
+            modality="image",
+            unit="nats",
+            better="higher",
+            needs=("posterior",),
+            target="genzoo_vae.measures:mutual_information",
+        ),
     ]

@@ -12,7 +12,7 @@ from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_diverg
 import genzoo
 from genzoo import DataSpec, RandomStreams
 from genzoo.data.builtin import load_mnist_5k
-from genzoo_vae import VAEOptions, VAESampleOptions
+from genzoo_vae import VAEOptions, VAESampleOptions, measures
 from genzoo_vae.model import VAE, gaussian_kl
 
 
@@ -262,3 +262,45 @@ def test_a_resumed_vae_is_the_uninterrupted_one(monkeypatch):
     one, other = genzoo.load(whole).state_dict(), genzoo.load(resumed).state_dict()
     assert all(torch.equal(one[key], other[key]) for key in one)
     assert [x["loss"] for x in resumed.metrics() if "loss" in x] == [x["loss"] for x in whole.metrics() if "loss" in x]
+
+
+def subject_of(model, images):
+    """What a measure sees of a model, with these test images (N, C, H, W) in [0, 1]."""
+    from genzoo.evaluation.measures import ImageSet
+
+    test = ImageSet((images * 255).round().to(torch.uint8), None)
+    return genzoo.Subject(data=model.data, samples=test, train=test, test=test, seed=0, model=model)
+
+
+class Known(VAE):
+    """A VAE whose posterior is known: each image its own mean, far from the others or in one place."""
+
+    apart = 100.0
+
+    def posterior(self, images, labels=None):
+        mu = torch.zeros(len(images), self.config.latent_dim)
+        mu[:, 0] = self.apart * torch.arange(len(images))
+        return mu, torch.zeros_like(mu)
+
+
+def test_mutual_information_and_active_units_are_those_of_known_posteriors():
+    images = torch.rand(50, 1, 28, 28)
+    model = Known(VAEOptions(latent_dim=4), data((1, 28, 28)))
+    subject = subject_of(model, images)
+    assert measures.active_units(subject).value == 1
+    assert measures.mutual_information(subject).value == pytest.approx(math.log(50))  # each z says which image it was
+    model.apart = 0.0
+    subject = subject_of(model, images)
+    assert measures.active_units(subject).value == 0
+    assert measures.mutual_information(subject).value == pytest.approx(0, abs=1e-9)
+
+
+def test_a_trained_vae_is_evaluated_with_what_only_it_has():
+    found = genzoo.evaluate(genzoo.train("vae", steps=200, eval_every=0, sample_every=0), 300, features="random")
+    names = {measure.name: measure for measure in found.measures}
+    assert names["nll"].of == "binarised images, a bound"
+    assert names["nll"].value < 300
+    assert names["nll"].baseline == pytest.approx(207, abs=3)  # independent pixels
+    assert 0 < names["active_units"].value <= 20
+    assert 0 < names["mutual_information"].value < math.log(500)
+    assert names["active_units"].floor is None

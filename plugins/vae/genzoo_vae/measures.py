@@ -1,0 +1,46 @@
+"""What a VAE's latent vectors know of the images, for `genzoo evaluate`."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from genzoo import Estimate, Subject
+from genzoo_vae.model import VAE
+
+IMAGES = 1000  # test images at most
+ACTIVE = 0.01  # variance of a posterior mean over the data (Burda et al. 2016)
+
+
+def posterior(subject: Subject) -> tuple[Tensor, Tensor]:
+    """Mean and log variance of q(z|x) of the first test images, float64 (N, latent_dim) each, on the CPU."""
+    model = subject.model
+    assert isinstance(model, VAE), "a measure that needs a posterior is given a VAE"
+    images = subject.test.pixels[:IMAGES].view(-1, *subject.data.shape).to(model.device)
+    labels = subject.test_labels if model.conditional else None
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(subject.seed)
+        mu, log_var = model.posterior(
+            model.binarized(images), None if labels is None else labels[:IMAGES].to(model.device)
+        )
+    return mu.double().cpu(), log_var.double().cpu()
+
+
+def active_units(subject: Subject) -> Estimate:
+    """Latent dimensions whose posterior mean varies over the data by more than 0.01 (Burda et al. 2016)."""
+    return Estimate(float((subject.once(posterior)[0].var(0) > ACTIVE).sum()))
+
+
+def mutual_information(subject: Subject) -> Estimate:
+    """I(x; z) of images and draws from their posteriors in nats, between 0 and the logarithm of their number (Hoffman &
+    Johnson 2016): E log q(z|x) - E log q(z), with q(z) the mean of all the posteriors."""
+    mu, log_var = subject.once(posterior)
+    noise = torch.from_numpy(subject.rng("mutual information").standard_normal(tuple(mu.shape)))
+    z = mu + (0.5 * log_var).exp() * noise
+    terms = torch.stack(
+        [-0.5 * ((row - mu).square() / log_var.exp() + log_var + math.log(2 * math.pi)).sum(1) for row in z]
+    )  # (N, N): log q(z_i | x_j)
+    gain = terms.diagonal() - (terms.logsumexp(1) - math.log(len(z)))
+    return Estimate(gain.mean().item(), gain.std().item() / math.sqrt(len(z)))
