@@ -29,13 +29,16 @@ from genzoo.spec import DataSpec
 
 WIDTH = 64  # features: few, so that the covariance of some hundred images has full rank
 SEED = 20261122
-STEPS, BATCH = 1000, 128  # of the classifier's training
+STEPS, BATCH = 1200, 128  # of the classifier's training
 CPU = torch.device("cpu")
 
 
 class Network(nn.Module):
     """Convolutions that halve the image until it is 7 pixels or less a side; then `WIDTH` features of variance 1, and a
     score for each class."""
+
+    centre: Tensor
+    scale: Tensor
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
@@ -48,14 +51,29 @@ class Network(nn.Module):
             layers += [nn.MaxPool2d(2, ceil_mode=True)]
             channels, size = after, [-(-side // 2) for side in size]
         inputs = channels * size[0] * size[1]
-        scaled = nn.BatchNorm1d(WIDTH, affine=False)  # so that a distance is in standard deviations
-        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.2), nn.Linear(inputs, WIDTH), scaled)
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.2), nn.Linear(inputs, WIDTH))
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(WIDTH, classes))
+        self.register_buffer("centre", torch.zeros(WIDTH))
+        self.register_buffer("scale", torch.ones(WIDTH))
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) in [0, 1] to features (B, WIDTH)."""
-        features: Tensor = self.body(images * 2 - 1)
-        return features
+        raw: Tensor = self.body(images * 2 - 1)
+        return (raw - self.centre) / self.scale
+
+    def scores(self, features: Tensor) -> Tensor:
+        """Features (B, WIDTH) to the logits of the classes (B, K)."""
+        logits: Tensor = self.head(features * self.scale + self.centre)
+        return logits
+
+    @torch.no_grad()
+    def standardize(self, data: ImageData, count: int) -> None:
+        """From now on, give features of mean 0 and variance 1 over the first `count` training images, and the same
+        scores as before."""
+        parts = in_order(data.train_images, None, count, 250, CPU)
+        raw = torch.cat([self.body(part.images * 2 - 1) for part in parts])
+        self.centre.copy_(raw.mean(0))
+        self.scale.copy_(raw.std(0).clamp_min(1e-6))
 
 
 @dataclass(frozen=True)
@@ -107,7 +125,7 @@ def classifier_features(data: ImageData, spec: DataSpec, folder: Path, progress:
             raise ValueError("its weights do not have the SHA-256 that it names")
         network = _network(spec)
         network.load_state_dict(load(content))
-        return Features(network, "classifier-v1", facts["sha256"], network.head, float(facts["accuracy"]))
+        return Features(network, "classifier-v1", facts["sha256"], network.scores, float(facts["accuracy"]))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise GenzooError(f"{found} is damaged ({error}); remove that folder and it is made anew") from None
 
@@ -117,12 +135,12 @@ def random_features(data: ImageData, spec: DataSpec, folder: Path, progress: Pro
     1,000 training images."""
     network = _network(spec)
     for layer in network.modules():
-        if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
+        if isinstance(layer, nn.BatchNorm2d):
             layer.train().momentum = 1.0
     with torch.no_grad():
-        for batch in in_order(data.train_images, None, min(1000, spec.train_count), 1000, CPU):
+        for batch in in_order(data.train_images, None, count := min(1000, spec.train_count), 1000, CPU):
             network(batch.images)
-    network.eval()
+    network.eval().standardize(data, count)
     return Features(network, "random-v1", hashlib.sha256(_bytes(network)).hexdigest())
 
 
@@ -213,18 +231,19 @@ def _trained(data: ImageData, spec: DataSpec, progress: Progress) -> tuple[Netwo
         torch.manual_seed(SEED)
         for step, batch in enumerate(source):
             assert batch.labels is not None
-            loss = F.cross_entropy(network.head(network(_moved(batch.images))), batch.labels)
+            loss = F.cross_entropy(network.scores(network(_moved(batch.images))), batch.labels)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             if step % 20 == 19:
                 progress("training the classifier of the evaluation", step + 1, STEPS)
-    network.eval()
+    network.eval().standardize(data, min(5000, spec.train_count))
     right = 0
     with torch.no_grad():
         for batch in in_order(data.test_images, data.test_labels, spec.test_count, 250, CPU):
-            right += int((network.head(network(batch.images)).argmax(1) == batch.labels).sum())
+            assert batch.labels is not None
+            right += int((network.scores(network(batch.images)).argmax(1) == batch.labels).sum())
     return network, right / spec.test_count
 
 

@@ -69,6 +69,36 @@ def test_a_perfect_prediction_gives_the_clean_image_back(prediction):
     assert torch.allclose(model.clean(noisy, model.target(clean, noise, t), t), clean, atol=1e-4)
 
 
+@pytest.mark.parametrize("prediction", ["noise", "v", "sample"])
+def test_a_bounded_prediction_guesses_an_image_and_leaves_one_that_does_alone(prediction):
+    model = diffusion(prediction=prediction)
+    t, noise = torch.tensor([0, 10, 30, 49]), torch.randn(4, 1, 8, 8)
+    clean = torch.rand(4, 1, 8, 8) * 2 - 1
+    noisy, right = model.noisy(clean, noise, t), model.target(clean, noise, t)
+    assert torch.allclose(model.bounded(noisy, right, t), right, atol=1e-3)
+    wrong = model.target(3 * clean, noise, t)
+    guess = model.clean(noisy, wrong, t)
+    assert torch.allclose(model.clean(noisy, model.bounded(noisy, wrong, t), t), guess.clamp(-1, 1), atol=1e-4)
+
+
+def test_training_keeps_the_memory_layout_of_images_and_drops_what_it_should():
+    model = diffusion(dropout=0.5)
+    model.train()
+    seen = []
+    hooks = [
+        m.register_forward_hook(lambda m, x, y: seen.append(y)) for m in model.modules() if type(m).__name__ == "Conv2d"
+    ]
+    x, t = torch.randn(2, 1, 8, 8).contiguous(memory_format=torch.channels_last), torch.tensor([3, 4])
+    first, again = model.unet(x, t).sample, model.unet(x, t).sample
+    assert not torch.equal(first, again)  # dropout is on
+    assert seen
+    assert all(y.is_contiguous(memory_format=torch.channels_last) for y in seen)
+    for hook in hooks:
+        hook.remove()
+    model.eval()
+    assert torch.equal(model.unet(x, t).sample, model.unet(x, t).sample)
+
+
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm-solver++", "unipc"])
 @pytest.mark.parametrize("prediction", ["noise", "v", "sample"])
 def test_every_sampler_with_a_perfect_network_ends_at_the_image(sampler, prediction):
@@ -180,11 +210,11 @@ def test_some_timesteps_estimate_all_of_them():
 def test_guidance_goes_from_what_is_said_without_the_label_through_what_is_said_with_it():
     model = diffusion(conditional=True, classes=("a", "b"))
     torch.nn.init.normal_(model.unet.conv_out.weight)
-    noisy, labels = torch.randn(2, 1, 8, 8), torch.tensor([0, 1])
+    noisy, t, labels = torch.randn(2, 1, 8, 8), torch.tensor([5, 5]), torch.tensor([0, 1])
     with torch.no_grad():
-        told, untold = model.predict(noisy, 5, labels), model.predict(noisy, 5, torch.tensor([2, 2]))
-        assert torch.allclose(model.predict(noisy, 5, labels, 3.0), untold + 3 * (told - untold), atol=1e-4)
-        assert torch.allclose(model.predict(noisy, 5, labels, 0.0), untold, atol=1e-5)
+        told, untold = model.predict(noisy, t, labels), model.predict(noisy, t, torch.tensor([2, 2]))
+        assert torch.allclose(model.predict(noisy, t, labels, 3.0), untold + 3 * (told - untold), atol=1e-4)
+        assert torch.allclose(model.predict(noisy, t, labels, 0.0), untold, atol=1e-5)
 
 
 @pytest.mark.parametrize(("size", "inner"), [(28, 32), (32, 32), (64, 64), (30, 32), (128, 128)])
