@@ -2,8 +2,9 @@
 
     uv run python benchmarks/diffusion.py
 
-The recipe has the same U-Net in the layout that torch gives it, a DataLoader over pictures, an Accelerate loop, AdamW,
-gradient clipping, a learning rate schedule and diffusers' average of the weights. `--sampling` compares the time of a
+The recipe (examples/unconditional_image_generation in diffusers) has the same U-Net in the layout that torch gives it,
+a DataLoader over pictures that are resized and cropped, an Accelerate loop, AdamW, gradient clipping, a learning rate
+schedule, diffusers' average of the weights, and the loss read at every step. `--sampling` compares the time of a
 sample in 20 steps with that of one in 1,000.
 """
 
@@ -46,7 +47,9 @@ def recipe(steps: int) -> float:
     scheduler = DDPMScheduler(num_train_timesteps=1000)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6, eps=1e-8)
     data = Pictures()
-    data.transform = transforms.Compose([transforms.Pad(2), transforms.ToTensor(), transforms.Normalize([0.5], [0.5])])
+    data.transform = transforms.Compose([
+        transforms.Resize(32), transforms.CenterCrop(32), transforms.ToTensor(), transforms.Normalize([0.5], [0.5]),
+    ])  # fmt: skip
     loader = DataLoader(data, batch_size=BATCH, shuffle=True, drop_last=True)
     schedule = get_scheduler("cosine", optimizer, num_warmup_steps=500, num_training_steps=100_000)
     model, optimizer, loader, schedule = accelerator.prepare(model, optimizer, loader, schedule)
@@ -65,6 +68,7 @@ def recipe(steps: int) -> float:
                 schedule.step()
                 optimizer.zero_grad()
             average.step(model.parameters())
+            accelerator.log({"loss": loss.detach().item(), "lr": schedule.get_last_lr()[0]}, step=done)
             done += 1
             if done == steps:
                 return steps * BATCH / (time.perf_counter() - start)

@@ -19,23 +19,25 @@ class DiffusionOptions:
         minimum=0,
         below=1,
     )
-    width: int = option(32, help="Channels of the U-Net at full size.", minimum=4, maximum=1024)
+    width: int = option(16, help="Channels of the U-Net at full size.", minimum=4, maximum=1024)
     channel_multipliers: tuple[int, ...] = option(
-        (1, 2, 2),
+        (1, 2, 4),
         help="Channels at each size, as multiples of the width; every further size is half.",
         minimum=1,
         maximum=16,
     )
     layers_per_block: int = option(1, help="Residual blocks at each size.", minimum=1, maximum=8)
-    attention_resolutions: tuple[int, ...] = option((8,), help="Sizes at which there is self-attention.", minimum=1)
+    attention_resolutions: tuple[int, ...] = option(
+        (), help="Sizes at which there is self-attention, besides the smallest, which always has it.", minimum=1
+    )
     dropout: float = option(0.0, help="Dropout in the residual blocks.", minimum=0, below=1)
     prediction: str = option(
-        "noise",
+        "v",
         help="What the network says of a noisy image: its noise, its v (Salimans & Ho 2022), or the clean image.",
         choices=("noise", "v", "sample"),
     )
     schedule: str = option(
-        "linear",
+        "cosine",
         help="How noise grows: beta linear (Ho 2020), or a cosine (Nichol & Dhariwal 2021).",
         choices=("linear", "cosine"),
     )
@@ -46,9 +48,9 @@ class DiffusionOptions:
         choices=("uniform", "stratified"),
     )
     min_snr_gamma: float | None = option(
-        None, help="Weigh timesteps by min(SNR, this) (Hang et al. 2023). Default: alike.", above=0
+        5.0, help="Weigh timesteps by min(SNR, this) (Hang et al. 2023); none: alike.", above=0
     )
-    learning_rate: float = option(1e-3, help="AdamW's step size.", above=0, maximum=1)
+    learning_rate: float = option(3e-3, help="AdamW's step size.", above=0, maximum=1)
     learning_rate_schedule: str = option(
         "cosine",
         help="After the warm-up, keep the step size or let it fall to zero along a cosine.",
@@ -96,7 +98,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
             target="genzoo_diffusion.model:Diffusion",
             config=DiffusionOptions,
             sample_options=DiffusionSampleOptions,
-            defaults={"steps": 3000, "batch_size": 64, "eval_every": 1000},
+            defaults={"steps": 7000, "batch_size": 32, "sample_every": 1500, "eval_every": 2500},
             presets={
                 "quick": {},
                 "cifar10": {
@@ -105,6 +107,9 @@ def genzoo_generators() -> list[GeneratorSpec]:
                     "layers_per_block": 2,
                     "attention_resolutions": (16,),
                     "dropout": 0.1,
+                    "prediction": "noise",
+                    "schedule": "linear",
+                    "min_snr_gamma": None,
                     "timestep_sampling": "uniform",
                     "learning_rate": 2e-4,
                     "learning_rate_schedule": "constant",

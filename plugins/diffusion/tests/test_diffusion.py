@@ -12,9 +12,12 @@ from PIL import Image
 import genzoo
 from genzoo import DataSpec, RandomStreams, UsageError
 from genzoo_diffusion import DiffusionOptions, DiffusionSampleOptions, genzoo_generators
-from genzoo_diffusion.model import Diffusion
+from genzoo_diffusion.model import Diffusion, Upsample, unet
 
-TINY = {"width": 8, "channel_multipliers": (1, 1), "attention_resolutions": (), "num_timesteps": 50}
+TINY = {
+    "width": 8, "channel_multipliers": (1, 1), "num_timesteps": 50, "prediction": "noise", "schedule": "linear",
+    "min_snr_gamma": None,
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -390,3 +393,19 @@ def test_export_loses_nothing(tmp_path, monkeypatch, capfd):
     status, out, _ = call(monkeypatch, capfd, "export", "d", "--to", tmp_path / "new", "--json")
     assert (status, json.loads(out)["run"]) == (0, "d")
     assert (tmp_path / "new" / "model_index.json").exists()
+
+
+def test_upsampling_in_one_convolution_is_that_of_diffusers_in_values_and_gradients():
+    from diffusers.models.upsampling import Upsample2D
+
+    theirs = Upsample2D(5, use_conv=True)
+    ours = Upsample(theirs.conv)
+    x, gradient = torch.randn(2, 5, 6, 7, requires_grad=True), torch.randn(2, 5, 12, 14)
+    found = []
+    for module in (theirs, ours):
+        y = module(x)
+        found.append([y, *torch.autograd.grad(y, (x, theirs.conv.weight, theirs.conv.bias), gradient)])
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+    model, plain = diffusion(), unet(DiffusionOptions(**TINY), 1, (8, 8), 0)
+    assert model.unet.state_dict().keys() == plain.state_dict().keys()
