@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -28,18 +29,18 @@ import genzoo
 from genzoo_diffusion import DiffusionOptions, genzoo_generators
 from genzoo_diffusion.model import unet
 
-BATCH = genzoo_generators()[0].defaults["batch_size"]
+SIZE = genzoo_generators()[0].defaults["batch_size"]
 OFF = {"save_every": 0, "sample_every": 0, "eval_every": 0}
 
 
-def engine(steps: int) -> float:
+def engine(steps: int, size: int) -> float:
     """Images a second of a genzoo training."""
     with tempfile.TemporaryDirectory() as folder:
-        run = genzoo.train("diffusion", steps=steps, batch_size=BATCH, runs_dir=folder, **OFF)
-        return steps * BATCH / run.record["seconds"]
+        run = genzoo.train("diffusion", steps=steps, batch_size=size, runs_dir=folder, **OFF)
+        return steps * size / run.record["seconds"]
 
 
-def recipe(steps: int) -> float:
+def recipe(steps: int, size: int) -> float:
     """Images a second of diffusers' recipe."""
     accelerator = Accelerator(cpu=True)
     model = unet(DiffusionOptions(), 1, (32, 32), 0)
@@ -50,7 +51,7 @@ def recipe(steps: int) -> float:
     data.transform = transforms.Compose([
         transforms.Resize(32), transforms.CenterCrop(32), transforms.ToTensor(), transforms.Normalize([0.5], [0.5]),
     ])  # fmt: skip
-    loader = DataLoader(data, batch_size=BATCH, shuffle=True, drop_last=True)
+    loader = DataLoader(data, batch_size=size, shuffle=True, drop_last=True)
     schedule = get_scheduler("cosine", optimizer, num_warmup_steps=500, num_training_steps=100_000)
     model, optimizer, loader, schedule = accelerator.prepare(model, optimizer, loader, schedule)
     model.train()
@@ -71,7 +72,7 @@ def recipe(steps: int) -> float:
             accelerator.log({"loss": loss.detach().item(), "lr": schedule.get_last_lr()[0]}, step=done)
             done += 1
             if done == steps:
-                return steps * BATCH / (time.perf_counter() - start)
+                return steps * size / (time.perf_counter() - start)
 
 
 def sampling() -> None:
@@ -92,12 +93,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--batch-size", type=int, default=SIZE)
     parser.add_argument("--sampling", action="store_true", help="Time samples instead.")
     arguments = parser.parse_args()
     if arguments.sampling:
         sampling()
     else:
-        take_turns({"genzoo": engine, "diffusers": recipe}, arguments.rounds, arguments.steps)
+        size = arguments.batch_size
+        sides = {"genzoo": partial(engine, size=size), "diffusers": partial(recipe, size=size)}
+        take_turns(sides, arguments.rounds, arguments.steps)
 
 
 if __name__ == "__main__":

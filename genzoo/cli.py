@@ -608,6 +608,8 @@ def _report_training(run: RunFolder, as_json: bool) -> None:
     click.echo(
         f"trained  {record['model']} on {record['data_spec']['name']}: {run.step:,} steps in {record['seconds']:,.1f} s"
     )
+    if best := run.best():
+        click.echo(f"best     step {best['step']:,}, with {best['score_name']} {best['score']:.4g}; it is sampled from")
     click.echo(f"run      {run.path}\nsamples  {pictures[-1]}\nnext     genzoo sample {run.name} -n 64")
 
 

@@ -20,7 +20,7 @@ OWN = ("step", "seconds", "samples_per_second")
 
 def facts(run: RunFolder) -> dict[str, Any]:
     """What `run.json` and the last logged values say of a run, in short: texts and numbers by name."""
-    record, lines = run.record, run.metrics()
+    record, lines, best = run.record, run.metrics(), run.best()
     last: dict[str, float] = {}
     for line in lines:
         last |= {name: value for name, value in line.items() if name not in OWN}
@@ -34,6 +34,7 @@ def facts(run: RunFolder) -> dict[str, Any]:
         "seed": record["training"]["seed"],
         "preset": record.get("preset"),
         "parameters": record.get("parameters"),
+        "best": f"step {best['step']:,}, with {best['score_name']} {best['score']:.4g}" if best else None,
         "error": record.get("error"),
     } | {name: round(value, 6) for name, value in last.items()}
 

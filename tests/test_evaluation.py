@@ -425,6 +425,6 @@ def test_every_measure_is_told_in_the_docs_of_its_function():
 
 @pytest.mark.slow
 def test_the_classifier_of_mnist_5k_is_96_percent_right(monkeypatch):
-    monkeypatch.setattr(features, "STEPS", 1000)
+    monkeypatch.setattr(features, "STEPS", 2000)
     run = genzoo.train("vae", steps=20)
     assert genzoo.evaluate(run, 200).protocol["features_accuracy"] >= 0.96

@@ -29,7 +29,7 @@ from genzoo.spec import DataSpec
 
 WIDTH = 64  # features: few, so that the covariance of some hundred images has full rank
 SEED = 20261122
-STEPS, BATCH = 1200, 128  # of the classifier's training
+STEPS, BATCH = 2000, 128  # of the classifier's training
 CPU = torch.device("cpu")
 
 

@@ -28,7 +28,7 @@ class DiffusionOptions:
     )
     layers_per_block: int = option(1, help="Residual blocks at each size.", minimum=1, maximum=8)
     attention_resolutions: tuple[int, ...] = option(
-        (), help="Sizes at which there is self-attention, besides the smallest, which always has it.", minimum=1
+        (8,), help="Sizes whose blocks have self-attention; the middle always has it.", minimum=1
     )
     dropout: float = option(0.0, help="Dropout in the residual blocks.", minimum=0, below=1)
     prediction: str = option(
@@ -47,10 +47,10 @@ class DiffusionOptions:
         help="Timesteps of a batch: independent, or one from each of as many equal parts.",
         choices=("uniform", "stratified"),
     )
-    min_snr_gamma: float | None = option(
-        5.0, help="Weigh timesteps by min(SNR, this) (Hang et al. 2023); none: alike.", above=0
+    min_snr_gamma: float = option(
+        5.0, help="Weigh timesteps by min(SNR, this) (Hang et al. 2023); 0: all alike.", minimum=0
     )
-    learning_rate: float = option(3e-3, help="AdamW's step size.", above=0, maximum=1)
+    learning_rate: float = option(2e-3, help="AdamW's step size.", above=0, maximum=1)
     learning_rate_schedule: str = option(
         "cosine",
         help="After the warm-up, keep the step size or let it fall to zero along a cosine.",
@@ -98,7 +98,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
             target="genzoo_diffusion.model:Diffusion",
             config=DiffusionOptions,
             sample_options=DiffusionSampleOptions,
-            defaults={"steps": 7000, "batch_size": 32, "sample_every": 1500, "eval_every": 2500},
+            defaults={"steps": 3600, "batch_size": 64, "sample_every": 600, "eval_every": 1200},
             presets={
                 "quick": {},
                 "cifar10": {
@@ -109,7 +109,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
                     "dropout": 0.1,
                     "prediction": "noise",
                     "schedule": "linear",
-                    "min_snr_gamma": None,
+                    "min_snr_gamma": 0.0,
                     "timestep_sampling": "uniform",
                     "learning_rate": 2e-4,
                     "learning_rate_schedule": "constant",

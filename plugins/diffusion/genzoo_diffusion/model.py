@@ -169,7 +169,7 @@ class Diffusion(Generator):
     def weights(self, t: Tensor) -> Tensor:
         """What the squared error of each timestep weighs, (B,): 1, or with min-SNR min(SNR, gamma) on that of x_0."""
         gamma, kept = self.config.min_snr_gamma, self.signal[t]
-        if gamma is None:
+        if gamma == 0:
             return torch.ones_like(kept)
         snr = kept / (1 - kept)
         return (

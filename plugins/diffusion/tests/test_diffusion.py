@@ -16,7 +16,7 @@ from genzoo_diffusion.model import Diffusion, Upsample, unet
 
 TINY = {
     "width": 8, "channel_multipliers": (1, 1), "num_timesteps": 50, "prediction": "noise", "schedule": "linear",
-    "min_snr_gamma": None,
+    "min_snr_gamma": 0.0,
 }  # fmt: skip
 
 
