@@ -41,6 +41,7 @@ METRICS = (
     _image("two_sample_accuracy", "share", "lower", "how often samples are told from test images; 0.5 is ideal"),
     _image("class_distance", "share", "lower", "samples that would have to change class to have the data's shares"),
     _image("mean_confidence", "share", "higher", "how sure the classifier is of a sample"),
+    _image("confident", "share", "higher", "samples that the classifier is more than 0.9 sure of"),
     _image(
         "label_accuracy", "share", "higher", "samples that the classifier finds to be of their class", "conditional"
     ),

@@ -27,6 +27,7 @@ PAIRS = 2000  # of samples whose similarity is taken
 LIKELIHOODS = 1000  # test images at most whose likelihood is taken
 RECONSTRUCTED = 1000
 RARE = 0.01
+SURE = 0.9
 
 
 class NotMeasurable(GenzooError):
@@ -203,6 +204,10 @@ def class_distance(subject: Subject) -> Estimate:
 
 def mean_confidence(subject: Subject) -> Estimate:
     return mean(subject.samples.probabilities.max(1).values)
+
+
+def confident(subject: Subject) -> Estimate:
+    return mean((subject.samples.probabilities.max(1).values > SURE).double())
 
 
 def label_accuracy(subject: Subject) -> Estimate:

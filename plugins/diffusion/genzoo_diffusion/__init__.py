@@ -98,7 +98,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
             target="genzoo_diffusion.model:Diffusion",
             config=DiffusionOptions,
             sample_options=DiffusionSampleOptions,
-            defaults={"steps": 3600, "batch_size": 64, "sample_every": 600, "eval_every": 1200},
+            defaults={"steps": 4000, "batch_size": 64, "eval_every": 1000},
             presets={
                 "quick": {},
                 "cifar10": {
