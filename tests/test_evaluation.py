@@ -428,3 +428,14 @@ def test_the_classifier_of_mnist_5k_is_96_percent_right(monkeypatch):
     monkeypatch.setattr(features, "STEPS", 2000)
     run = genzoo.train("vae", steps=20)
     assert genzoo.evaluate(run, 200).protocol["features_accuracy"] >= 0.96
+
+
+def test_the_quick_distance_of_a_training_falls_as_samples_come_near_to_the_data(zoo):
+    from zoo_eval import bars, load
+
+    data = load(None)
+    distance = features.quick_distance(data, data.spec("bars"))
+    fresh = bars(300, 3)[0].float() / 255
+    found = [distance(fresh), distance((fresh + 0.3 * torch.randn_like(fresh)).clamp(0, 1)), distance(fresh * 0)]
+    assert 0 <= found[0] < found[1] < found[2]
+    assert distance(fresh) == found[0]

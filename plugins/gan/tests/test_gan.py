@@ -283,3 +283,12 @@ def test_healthy_trainings_raise_no_alarm(seed):
         warnings.simplefilter("error")
         run = genzoo.train("gan", seed=seed, steps=6000, sample_every=0)
     assert run.metrics()[-1]["diversity"] > 0.4
+
+
+def test_the_best_step_is_kept_by_the_distance_from_training_images():
+    run = genzoo.train("gan", steps=30, eval_every=10, **SMALL)
+    lines = {line["step"]: line["frechet_distance"] for line in run.metrics() if "frechet_distance" in line}
+    assert list(lines) == [10, 20, 30]
+    best = run.best()
+    assert best["score"] == min(lines.values())
+    assert lines[best["step"]] == best["score"]
