@@ -123,7 +123,8 @@ def _section(result: Evaluation, folder: RunFolder | None) -> list[str]:
     facts = result.facts
     lines = [
         f"<h2>{html.escape(result.run)}</h2>",
-        f"<p>{html.escape(result.model)}: {facts['step']:,} steps in {facts['training_seconds']:,.0f} s, ",
+        f"<p>{html.escape(result.model)}: the weights of step {facts['step']:,}; ",
+        f"trained in {facts['training_seconds']:,.0f} s, ",
         f"{facts['parameters'] or 0:,} parameters, sampled in {facts['sampling_seconds']:,.1f} s</p>",
     ]
     if result.path is not None:
