@@ -307,6 +307,7 @@ def evaluation_options(command: Any) -> Any:
     """The options of commands that measure."""
     for option in (
         runs_dir_option,
+        click.option("--overwrite", is_flag=True, help="Let --html take the place of what is there."),
         click.option("--html", "html_file", metavar="FILE", help="Write a page with tables and pictures besides."),
         click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown."),
         as_json_option,
@@ -335,7 +336,8 @@ def evaluation_options(command: Any) -> Any:
 @evaluation_options
 def evaluate(
     run: str, count: int | None, seed: int, features: str, batch_size: int, weights: str, device: str,
-    data_dir: str | None, as_json: bool, as_markdown: bool, html_file: str | None, runs_dir: str | None, **options: Any,
+    data_dir: str | None, as_json: bool, as_markdown: bool, html_file: str | None, overwrite: bool,
+    runs_dir: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Measure a run against held-out data, beside what real data and trivial models score.
 
@@ -343,7 +345,7 @@ def evaluate(
     model's own sampling options are listed by `genzoo evaluate RUN --help`.
     """
     folder = find_run(run, runs_dir)
-    _check_report(as_json, as_markdown, html_file)
+    _check_report(as_json, as_markdown, html_file, overwrite)
     from genzoo.evaluation.evaluate import evaluate
 
     given = {key: value for key, value in options.items() if value is not None}
@@ -362,13 +364,13 @@ def evaluate(
 @evaluation_options
 def compare(
     runs: tuple[str, ...], count: int | None, seed: int, features: str, device: str, data_dir: str | None,
-    as_json: bool, as_markdown: bool, html_file: str | None, runs_dir: str | None,
+    as_json: bool, as_markdown: bool, html_file: str | None, overwrite: bool, runs_dir: str | None,
 ) -> None:  # fmt: skip
     """Lay runs side by side, measuring those that were not yet.
 
     RUN is as for `genzoo evaluate`, or the result.json of an evaluation.
     """
-    _check_report(as_json, as_markdown, html_file)
+    _check_report(as_json, as_markdown, html_file, overwrite)
     folders = [None if Path(run).is_file() else find_run(run, runs_dir) for run in runs]
     from genzoo.evaluation.compare import compare
 
@@ -382,11 +384,16 @@ def compare(
     _report_evaluations(found, folders, as_json, as_markdown, html_file)
 
 
-def _check_report(as_json: bool, as_markdown: bool, html_file: str | None) -> None:
+def _check_report(as_json: bool, as_markdown: bool, html_file: str | None, overwrite: bool) -> None:
     if as_json and as_markdown:
         raise UsageError("--json and --markdown are both given; give one")
-    if html_file is not None and Path(html_file).suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"--html is {html_file!r}; allowed is a file that ends in .html")
+    if html_file is None:
+        return
+    path = Path(html_file)
+    if path.suffix.lower() not in (".html", ".htm") or not path.parent.is_dir():
+        raise UsageError(f"--html is {html_file!r}; allowed is a file that ends in .html, in a folder that is there")
+    if path.exists() and not overwrite:
+        raise UsageError(f"--html {html_file} exists; give --overwrite to replace it")
 
 
 def _report_evaluations(

@@ -219,6 +219,7 @@ RESERVED = ("preset", "config", "set", "json", "help")
 RESERVED_IN_SAMPLING = (
     "n", "count", "label", "labels", "seed", "out", "format", "separate", "overwrite", "visible_label", "batch_size",
     "weights", "device", "run", "runs_dir", "progress", "json", "help",
+    "features", "data_dir", "html", "markdown",
 )  # fmt: skip
 
 

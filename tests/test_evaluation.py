@@ -411,6 +411,9 @@ def test_the_commands_print_a_table_json_markdown_and_a_page(zoo, genzoo_command
     assert done.out.splitlines()[2].startswith("| Measure | one | one | Real data | Gaussian | Noisy data |")
     assert genzoo_command("evaluate", "one", "--json", "--markdown").status == 2
     assert genzoo_command("evaluate", "one", "--html", "x.pdf").status == 2
+    assert genzoo_command("evaluate", "one", "--html", tmp_path / "nowhere" / "x.html").status == 2
+    assert "exists; give --overwrite" in genzoo_command("evaluate", "one", "--html", page).err
+    assert genzoo_command("compare", "one", "-n", 100, "--html", page, "--overwrite").status == 0
     assert "allowed is 400 or fewer" in genzoo_command("evaluate", "one", "-n", 500).err
     assert genzoo_command("compare").status == 2
 
