@@ -8,7 +8,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from genzoo import __version__
-from genzoo.evaluation import METRICS
+from genzoo.evaluation import place
 from genzoo.options import rows
 from genzoo.registry import registry
 from genzoo.spec import TrainOptions
@@ -96,10 +96,7 @@ class MetricsTable(_Table):
     heading = ("measure", "better", "unit", "what it is", "for")
 
     def cells(self) -> list[tuple[str, ...]]:
-        own = [spec.name for spec in METRICS]
-        specs = sorted(
-            (spec for _, _, spec in registry().metrics), key=lambda s: own.index(s.name) if s.name in own else len(own)
-        )
+        specs = sorted((spec for _, _, spec in registry().metrics), key=lambda spec: place(spec.name))
         return [
             (
                 f"`{spec.name}`",

@@ -30,6 +30,10 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
 runs_dir_option = click.option(
     "--runs-dir", metavar="FOLDER", help="Folder of runs. Default: GENZOO_RUNS_DIR, or runs."
 )
+device_option = click.option("--device", default="auto", metavar="TEXT", help=DEVICES)
+batch_size_option = click.option(
+    "--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images drawn at a time."
+)
 weights_option = click.option(
     "--weights", type=click.Choice(["best", "last"]), default="best", show_default=True,
     help="Those with the best score, if the run keeps them, or the last.",
@@ -43,7 +47,7 @@ def picture_options(command: Any) -> Any:
     for option in (
         as_json_option,
         runs_dir_option,
-        click.option("--device", default="auto", metavar="TEXT", help=DEVICES),
+        device_option,
         click.option("--overwrite", is_flag=True, help="Let --out take the place of what is there."),
         click.option("--out", metavar="FILE", help="Default: a new file in the run's samples."),
         click.option("--seed", type=seed_type, default=0, show_default=True, help="Which held-out images."),
@@ -262,9 +266,9 @@ def resume(
 @click.option("--separate", is_flag=True, help="One file an image instead of a grid.")
 @click.option("--overwrite", is_flag=True, help="Let --out take the place of what is there.")
 @click.option("--visible-label", is_flag=True, help="Write AI-generated below the picture.")
-@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images drawn at a time.")
+@batch_size_option
 @weights_option
-@click.option("--device", default="auto", metavar="TEXT", help=DEVICES)
+@device_option
 @runs_dir_option
 @as_json_option
 def sample(
@@ -312,7 +316,7 @@ def evaluation_options(command: Any) -> Any:
         click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown."),
         as_json_option,
         click.option("--data-dir", metavar="FOLDER", help="Where the data are now, if not where they were."),
-        click.option("--device", default="auto", metavar="TEXT", help=DEVICES),
+        device_option,
         click.option(
             "--features", default="auto", show_default=True, metavar="NAME",
             help="What to compare in: classifier (of the data's labels), random, inception, or a plugin's.",
@@ -331,7 +335,7 @@ def evaluation_options(command: Any) -> Any:
 
 @cli.command(cls=SampleCommand)
 @run_argument
-@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images drawn at a time.")
+@batch_size_option
 @weights_option
 @evaluation_options
 def evaluate(

@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 
 import numpy as np
 import pytest
@@ -348,7 +349,9 @@ def test_evaluation_leaves_random_numbers_and_the_run_alone(zoo):
     run = genzoo.train("mem", kind="fresh")
     torch.manual_seed(3)
     before = torch.get_rng_state(), (run.path / "run.json").read_bytes()
+    others = random.getstate(), np.random.get_state()[1].tolist()
     genzoo.evaluate(run, 50)
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == others
     assert torch.equal(torch.get_rng_state(), before[0])
     assert (run.path / "run.json").read_bytes() == before[1]
 

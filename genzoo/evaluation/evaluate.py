@@ -21,8 +21,8 @@ from genzoo.data.builtin import load as load_data
 from genzoo.data.files import Progress, tick
 from genzoo.data.images import Images, to_unit
 from genzoo.errors import GenzooError, UsageError, one_line
-from genzoo.evaluation import METRICS
 from genzoo.evaluation import images as of
+from genzoo.evaluation import place
 from genzoo.evaluation.features import Features
 from genzoo.evaluation.measures import Estimate, ImageSet, NotMeasurable, Subject, class_shares, neighbours
 from genzoo.generator import Generator
@@ -174,11 +174,8 @@ def hold_against(
     weights: str = "best",
 ) -> Evaluation:
     """Sample a run and measure it against a reference; see `evaluate`."""
-    model, count, seed = (
-        load(folder, device=device, weights=weights),
-        reference.protocol["samples"],
-        reference.protocol["seed"],
-    )
+    model = load(folder, device=device, weights=weights)
+    count, seed = reference.protocol["samples"], reference.protocol["seed"]
     start = time.perf_counter()
     drawn = samples.to_bytes(draw(model, count, seed=seed, options=own, batch_size=batch_size, progress=progress))
     seconds = time.perf_counter() - start
@@ -224,13 +221,13 @@ def _facts(folder: RunFolder, weights: str, options: Any, subject: Subject) -> d
 
 def kept(folder: RunFolder, protocol: Mapping[str, Any], options: Any) -> Evaluation | None:
     """The result that a run keeps for a protocol, its weights and sampling options as they are now, if there is one."""
+    sha256, sampling = folder.weights().get("sha256"), to_json(options)
     for path in folder.evaluations():
         try:
             found = Evaluation.read(path)
         except GenzooError:
             continue
-        sha256 = folder.weights().get("sha256")
-        same = found.facts["weights_sha256"] == sha256 and found.facts["sampling"] == to_json(options)
+        same = found.facts["weights_sha256"] == sha256 and found.facts["sampling"] == sampling
         if same and found.protocol == protocol:
             return found
     return None
@@ -242,8 +239,7 @@ def measured(
     """Every measure that applies, and why those have no value that have none."""
     found, left_out = [], {}
     every = [(plugin, spec) for _, plugin, spec in registry().metrics if spec.modality == subject.data.modality]
-    own = [spec.name for spec in METRICS]
-    every.sort(key=lambda item: own.index(item[1].name) if item[1].name in own else len(own))
+    every.sort(key=lambda item: place(item[1].name))
     wanted = [
         (plugin, spec)
         for plugin, spec in every
@@ -314,24 +310,24 @@ def _keep(folder: RunFolder, result: Evaluation, subject: Subject) -> Evaluation
     """Write the result and its two pictures into the run: a grid of samples, and samples beside what is nearest to them
     among the training images."""
     key = json.dumps([result.protocol, result.facts["sampling"], result.facts["weights_sha256"]], sort_keys=True)
-    place = folder.evaluation_folder(hashlib.sha256(key.encode()).hexdigest()[:12])
+    target = folder.evaluation_folder(hashlib.sha256(key.encode()).hexdigest()[:12])
     seed = result.protocol["seed"]
     marks = samples.marks(folder, seed=seed)
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        write_json(place / "result.json", result.to_json())
+        target.mkdir(parents=True, exist_ok=True)
+        write_json(target / "result.json", result.to_json())
     except OSError as error:
-        raise GenzooError(f"cannot write {place}: {error.strerror}") from None
+        raise GenzooError(f"cannot write {target}: {error.strerror}") from None
     drawn = to_unit(subject.samples.images)
     classes = subject.labels[: grid_size(subject.data)] if subject.labels is not None else None
     shown = drawn[: GRID if classes is None else len(classes)]
-    samples.write_grid(shown, place / "samples.png", marks, labels=classes)
+    samples.write_grid(shown, target / "samples.png", marks, labels=classes)
     closest = subject.once(neighbours)[1][:SHOWN]
     pair = torch.cat([drawn[:SHOWN], to_unit(subject.train.images[closest])])
     samples.write_grid(
-        pair, place / "neighbours.png", marks | {"operation": "neighbours"}, columns=min(SHOWN, len(drawn))
+        pair, target / "neighbours.png", marks | {"operation": "neighbours"}, columns=min(SHOWN, len(drawn))
     )
-    return replace(result, path=place / "result.json")
+    return replace(result, path=target / "result.json")
 
 
 def _taken(images: Tensor | Images, which: Tensor) -> Tensor:

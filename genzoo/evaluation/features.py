@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from genzoo.data import data_folder
-from genzoo.data.files import Progress
+from genzoo.data.files import Progress, tick
 from genzoo.data.images import ImageData, Order, batches, in_order, to_unit
 from genzoo.errors import GenzooError, UsageError
 from genzoo.evaluation.images import frechet_distance_of_moments, moments
@@ -169,7 +169,7 @@ def inception_features(data: ImageData, spec: DataSpec, folder: Path, progress: 
 def quick_distance(data: ImageData, spec: DataSpec) -> Callable[[Tensor], float]:
     """A function from images (N, C, H, W) in [0, 1] to their Fréchet distance from up to 2,000 training images in
     random features: cheap enough to watch a training by, and blind to the test images."""
-    features = random_features(data, spec, Path(), lambda *_: None)
+    features = random_features(data, spec, Path(), tick)
     parts = in_order(data.train_images, None, min(2000, spec.train_count), 250, CPU)
     with torch.no_grad():
         reference = moments(torch.cat([features.network(part.images).double() for part in parts]))

@@ -17,7 +17,7 @@ from genzoo.errors import GenzooError
 from genzoo.evaluation import images as of
 from genzoo.evaluation.features import Features
 from genzoo.generator import Generator
-from genzoo.randomness import derive_seed, seed_everything
+from genzoo.randomness import derive_seed, random_state, restore_random_state, seed_everything
 from genzoo.spec import DataSpec
 
 T = TypeVar("T")
@@ -139,8 +139,7 @@ def frechet_distance(subject: Subject) -> Estimate:
     count, width = min(len(test), len(samples)), test.shape[1]
     if count <= width:
         raise NotMeasurable(f"it takes more than {width} samples and test images; there are {count}")
-    reference = of.moments(test)
-    value = of.frechet_distance_of_moments(*of.moments(samples), *reference)
+    value = of.frechet_distance(samples, test)
     if width > 256:  # of a bootstrap in Inception's 2,048 dimensions a minute is spent on each draw
         return Estimate(value)
     draws = zip(subject.resampled(samples, "samples"), subject.resampled(test, "test"), strict=True)
@@ -150,15 +149,17 @@ def frechet_distance(subject: Subject) -> Estimate:
 def kernel_distance(subject: Subject) -> Estimate:
     test, samples = subject.of_one_size()
     size, rng = min(1000, len(test)), subject.rng("kernel")
-    if size == len(test):
-        value = of.kernel_distance(samples, test)
-        size = max(2, size // 2)
-        draws = [
-            of.kernel_distance(*(rows[_some(rng, len(rows), size)] for rows in (samples, test))) for _ in range(20)
+
+    def drawn(count: int) -> list[float]:
+        return [
+            of.kernel_distance(*(rows[_some(rng, len(rows), size)] for rows in (samples, test))) for _ in range(count)
         ]
-        return Estimate(value, float(np.std(draws, ddof=1) / math.sqrt(2)))  # half as many scatter more
-    draws = [of.kernel_distance(*(rows[_some(rng, len(rows), size)] for rows in (samples, test))) for _ in range(DRAWS)]
-    return Estimate(float(np.mean(draws)), float(np.std(draws, ddof=1) / math.sqrt(len(test) / size)))
+
+    if size < len(test):
+        draws = drawn(DRAWS)
+        return Estimate(float(np.mean(draws)), float(np.std(draws, ddof=1) / math.sqrt(len(test) / size)))
+    size = max(2, size // 2)  # half as many scatter more
+    return Estimate(of.kernel_distance(samples, test), float(np.std(drawn(20), ddof=1) / math.sqrt(2)))
 
 
 def _some(rng: np.random.Generator, count: int, size: int) -> Tensor:
@@ -294,12 +295,16 @@ def _in_parts(subject: Subject, count: int, method: str, size: int) -> Tensor:
     """What a method of the model makes of the first `count` test images, on the CPU; random numbers by the seed."""
     assert subject.model is not None
     images, found = to_unit(subject.test.images[:count]), []
-    with torch.random.fork_rng(), torch.no_grad():
-        seed_everything(derive_seed(subject.seed, "evaluation", method))
-        for start in range(0, len(images), size):
-            part = slice(start, start + size)
-            given = images[part].to(subject.model.device)
-            found.append(getattr(subject.model, method)(given, **_given(subject, part)).float().cpu())
+    before = random_state(subject.model.device)
+    try:
+        with torch.no_grad():
+            seed_everything(derive_seed(subject.seed, "evaluation", method))
+            for start in range(0, len(images), size):
+                part = slice(start, start + size)
+                given = images[part].to(subject.model.device)
+                found.append(getattr(subject.model, method)(given, **_given(subject, part)).float().cpu())
+    finally:
+        restore_random_state(before, subject.model.device)
     return torch.cat(found)
 
 

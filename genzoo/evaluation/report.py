@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genzoo.errors import GenzooError
-from genzoo.evaluation import METRICS
+from genzoo.evaluation import METRICS, place
 from genzoo.evaluation.evaluate import Evaluation, Measured
 from genzoo.run_folder import RunFolder
 
@@ -39,9 +39,8 @@ def rows(found: Sequence[Evaluation]) -> Rows:
 
 
 def _keys(found: Sequence[Evaluation]) -> list[tuple[str, str]]:
-    order = [spec.name for spec in METRICS]
     keys = dict.fromkeys((m.name, m.of) for result in found for m in result.measures)
-    return sorted(keys, key=lambda key: order.index(key[0]) if key[0] in order else len(order))
+    return sorted(keys, key=lambda key: place(key[0]))
 
 
 def _best(measures: list[Measured]) -> set[int]:
@@ -93,10 +92,10 @@ def notes(found: Sequence[Evaluation]) -> list[str]:
 def markdown(found: Sequence[Evaluation]) -> str:
     """The table, its heading and notes, as Markdown."""
     lines = [heading(found[0]) + ".", ""]
-    for place, row in enumerate(rows(found)):
+    for number_of_row, row in enumerate(rows(found)):
         cells = ["Measure" if cell == "MEASURE" else cell.capitalize() if cell.isupper() else cell for cell in row]
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-        if place == 0:
+        if number_of_row == 0:
             lines.append("| --- " + "| ---: " * (len(row) - 1) + "|")
     return "\n".join([*lines, "", *(f"- {note}" for note in notes(found))]).rstrip() + "\n"
 
