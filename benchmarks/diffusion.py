@@ -28,7 +28,7 @@ from torchvision import transforms
 import genzoo
 from genzoo.data.files import tick
 from genzoo.evaluation import measures
-from genzoo.evaluation.evaluate import reference_of
+from genzoo.evaluation.reference import reference_of
 from genzoo.samples import to_bytes
 from genzoo_diffusion import DiffusionOptions, genzoo_generators
 from genzoo_diffusion.model import unet

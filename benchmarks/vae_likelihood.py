@@ -18,7 +18,7 @@ import genzoo
 from genzoo.data.builtin import load as load_data
 from genzoo.data.files import tick
 from genzoo.registry import registry
-from genzoo.spec import TrainOptions
+from genzoo.spec import ImageTrainOptions
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
     )
     wall = time.perf_counter() - started
     model = genzoo.load(run)
-    data, _ = load_data(TrainOptions(**chosen), registry(), tick)
+    data, _ = load_data(ImageTrainOptions(**chosen), registry(), tick)
     generator = torch.Generator().manual_seed(0)
     images = torch.bernoulli(data.test_images.float() / 255, generator=generator)
     torch.manual_seed(0)

@@ -11,7 +11,7 @@ from genzoo import __version__
 from genzoo.evaluation import place
 from genzoo.options import rows
 from genzoo.registry import registry
-from genzoo.spec import TrainOptions
+from genzoo.spec import TRAIN_OPTIONS
 
 project, author, version = "genzoo", "The genzoo developers", __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
@@ -42,14 +42,14 @@ class _Table(SphinxDirective):
 
 
 class OptionsTable(_Table):
-    """`genzoo-options MODEL`, or `genzoo-options training`: every option with its default, bounds and help."""
+    """`genzoo-options MODEL`, or of trainings `genzoo-options image` or `text`: every option and its help."""
 
     required_arguments = 1
     heading = ("option", "default", "allowed", "what it does")
 
     def cells(self) -> list[tuple[str, ...]]:
         name = self.arguments[0]
-        config = TrainOptions if name == "training" else registry().generators.get(name)[1].config
+        config = TRAIN_OPTIONS.get(name) or registry().generators.get(name)[1].config
         return [
             (f"`{flag}`", f"`{default}`" if default else "", allowed, text)
             for flag, default, allowed, text in rows(config)

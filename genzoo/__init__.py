@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from genzoo.data.files import load_image as load_image
     from genzoo.data.images import Batch as Batch
     from genzoo.data.images import ImageData as ImageData
+    from genzoo.data.text import TextData as TextData
+    from genzoo.data.text import TokenData as TokenData
+    from genzoo.data.tokens import Tokenizer as Tokenizer
     from genzoo.dropout import Dropout as Dropout
     from genzoo.errors import Diverged as Diverged
     from genzoo.errors import GenzooError as GenzooError
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from genzoo.generator import Generator as Generator
     from genzoo.generator import HasLikelihood as HasLikelihood
     from genzoo.generator import Reconstructs as Reconstructs
+    from genzoo.generator import Streams as Streams
     from genzoo.hookspecs import API_VERSION as API_VERSION
     from genzoo.hookspecs import hookimpl as hookimpl
     from genzoo.linear import Linear as Linear
@@ -49,12 +53,15 @@ if TYPE_CHECKING:
     from genzoo.sampling import load as load
     from genzoo.sampling import reconstruct as reconstruct
     from genzoo.sampling import sample as sample
+    from genzoo.sampling import stream as stream
     from genzoo.spec import CommandSpec as CommandSpec
     from genzoo.spec import DatasetSpec as DatasetSpec
     from genzoo.spec import DataSpec as DataSpec
     from genzoo.spec import FeatureSpec as FeatureSpec
     from genzoo.spec import GeneratorSpec as GeneratorSpec
+    from genzoo.spec import ImageTrainOptions as ImageTrainOptions
     from genzoo.spec import MetricSpec as MetricSpec
+    from genzoo.spec import TextTrainOptions as TextTrainOptions
     from genzoo.training import resume as resume
     from genzoo.training import train as train
 
@@ -64,13 +71,15 @@ _HOME = {
     "average": ("EMA",),
     "data.files": ("load_image",),
     "data.images": ("Batch", "ImageData"),
+    "data.text": ("TextData", "TokenData"),
+    "data.tokens": ("Tokenizer",),
     "dropout": ("Dropout",),
     "errors": ("Diverged", "GenzooError", "GenzooWarning", "Interrupted", "UsageError"),
     "evaluation.compare": ("compare",),
     "evaluation.evaluate": ("Evaluation", "Measured", "evaluate"),
     "evaluation.features": ("Features",),
     "evaluation.measures": ("Estimate", "NotMeasurable", "Subject"),
-    "generator": ("Encodes", "Evaluates", "Exports", "Generator", "HasLikelihood", "Reconstructs"),
+    "generator": ("Encodes", "Evaluates", "Exports", "Generator", "HasLikelihood", "Reconstructs", "Streams"),
     "hookspecs": ("API_VERSION", "hookimpl"),
     "linear": ("Linear",),
     "options": ("option",),
@@ -78,8 +87,17 @@ _HOME = {
     "run": ("Run",),
     "run_folder": ("RunFolder", "find_run", "runs"),
     "samples": ("marks", "write_grid"),
-    "sampling": ("export", "interpolate", "load", "reconstruct", "sample"),
-    "spec": ("CommandSpec", "DataSpec", "DatasetSpec", "FeatureSpec", "GeneratorSpec", "MetricSpec"),
+    "sampling": ("export", "interpolate", "load", "reconstruct", "sample", "stream"),
+    "spec": (
+        "CommandSpec",
+        "DataSpec",
+        "DatasetSpec",
+        "FeatureSpec",
+        "GeneratorSpec",
+        "ImageTrainOptions",
+        "MetricSpec",
+        "TextTrainOptions",
+    ),
     "plan": ("list_models",),
     "training": ("resume", "train"),
 }

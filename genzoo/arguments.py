@@ -13,7 +13,7 @@ from genzoo.errors import GenzooError
 from genzoo.options import Option, options_of
 from genzoo.registry import registry
 from genzoo.run_folder import find_run, runs
-from genzoo.spec import GeneratorSpec, TrainOptions
+from genzoo.spec import TRAIN_OPTIONS, GeneratorSpec
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -62,7 +62,7 @@ class ModelCommand(click.Command):
 
     def __init__(self, spec: GeneratorSpec, callback: Any) -> None:
         own = click_options(spec.config, spec.name, spec.defaults)
-        training = click_options(TrainOptions, spec.name, spec.defaults)
+        training = click_options(TRAIN_OPTIONS[spec.modality], spec.name, spec.defaults)
         presets = ", ".join(spec.presets) or "none"
         sources: list[click.Option] = [
             click.Option(["--preset"], metavar="NAME", help=f"A named set of options: {presets}."),

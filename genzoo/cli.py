@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
+import stat
 import sys
 import warnings
 from pathlib import Path
@@ -20,7 +22,7 @@ from genzoo.options import options_of, read_pairs, rows
 from genzoo.plan import plan
 from genzoo.registry import registry
 from genzoo.run_folder import FORMAT_OF, RunFolder, check_empty, find_run, runs
-from genzoo.spec import GeneratorSpec, TrainOptions, load_target
+from genzoo.spec import TRAIN_OPTIONS, GeneratorSpec, load_target
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -193,7 +195,7 @@ def info(name: str, as_json: bool) -> None:
     click.echo(f"modality  {spec.modality}")
     click.echo(f"paper     {spec.paper}\n")
     click.echo(table([("OPTION", "DEFAULT", "ALLOWED"), *(row[:3] for row in rows(spec.config))]) + "\n")
-    every = {**options_of(TrainOptions), **options_of(spec.config)}
+    every = {**options_of(TRAIN_OPTIONS[spec.modality]), **options_of(spec.config)}
     for title, values in [
         ("defaults", spec.defaults),
         *((f"preset {n}", v) for n, v in spec.presets.items()),
@@ -252,7 +254,9 @@ def resume(
 
 @cli.command(cls=SampleCommand)
 @run_argument
-@click.option("-n", "count", type=click.IntRange(1, 1_000_000), help="How many.  [default: 64, or 8 of each class]")
+@click.option(
+    "-n", "count", type=click.IntRange(1, 1_000_000), help="How many.  [default: 64, or 8 of each class; 1 text]"
+)
 @click.option("--label", metavar="CLASS", help="Draw this class, if the model was trained --conditional.")
 @click.option(
     "--seed",
@@ -261,7 +265,11 @@ def resume(
     show_default=True,
     help="Sample i is a function of (seed, i).",
 )
-@click.option("--out", metavar="PATH", help="File, or folder with --separate. Default: a new one in the run's samples.")
+@click.option(
+    "--out",
+    metavar="PATH",
+    help="File, or folder with --separate. Default: a new one in the run's samples; text is printed.",
+)
 @click.option("--format", "kind", type=click.Choice(["png", "jpeg", "npz"]), help="Default: as --out says, or png.")
 @click.option("--separate", is_flag=True, help="One file an image instead of a grid.")
 @click.option("--overwrite", is_flag=True, help="Let --out take the place of what is there.")
@@ -278,17 +286,24 @@ def sample(
 ) -> None:  # fmt: skip
     """Draw samples from a trained model and write them, marked as generated.
 
-    A model trained --conditional draws each class in turn, a row of the grid for each, or one with --label.
+    A model trained --conditional draws each class in turn, a row of the grid for each, or one with --label. Text is
+    printed as it comes; what is piped in is its prompt, unless --prompt is given.
 
     RUN is a run's folder or name, or a model's name for its newest finished run. The model's own sampling options
     are listed by `genzoo sample RUN --help`.
     """
     folder = find_run(run, runs_dir)
     number = None if label is None else folder.class_number(label)
+    given = {key: value for key, value in options.items() if value is not None}
+    if folder.data_spec.modality == "text":
+        pictures = {"--format": kind, "--separate": separate, "--visible-label": visible_label}
+        if wrong := [name for name, value in pictures.items() if value]:
+            raise UsageError(f"{wrong[0]} is for pictures, and run {folder.name!r} is of text")
+        _sample_text(folder, count or 1, seed, out, overwrite, batch_size, weights, device, as_json, given)
+        return
     path, kind = _target(folder, out, kind, separate, overwrite)
     from genzoo import samples, sampling
 
-    given = {key: value for key, value in options.items() if value is not None}
     classes = folder.data_spec if folder.conditional else None
     count = count or sampling.grid_size(classes if label is None else None)
     with _Watched() as watched:
@@ -296,6 +311,7 @@ def sample(
             folder, count, seed=seed, label=label, batch_size=batch_size, weights=weights, device=device,
             progress=watched.data, **given,
         )  # fmt: skip
+    assert not isinstance(images, list), "text is sampled above"
     labels = sampling.labels_of_samples(count, classes, number) if classes else None
     marks = samples.marks(folder, seed=seed, **({} if label is None else {"label": label}), **given)
     if kind == "npz":
@@ -305,6 +321,76 @@ def sample(
     else:
         samples.write_grid(images, path, marks, labels=labels, visible_label=visible_label)
     _report_picture(folder, path, as_json, count=count, seed=seed)
+
+
+def _sample_text(
+    folder: RunFolder, count: int, seed: int, out: str | None, overwrite: bool, batch_size: int, weights: str,
+    device: str, as_json: bool, given: dict[str, Any],
+) -> None:  # fmt: skip
+    """Draw text: one is printed as it comes, several when all are there."""
+    path = None if out is None else _text_path(out, overwrite)
+    if (prompt := _prompt(given.get("prompt"))) is not None:
+        given["prompt"] = prompt
+    from genzoo import samples, sampling
+    from genzoo.generator import Streams
+
+    model = sampling.load(folder, weights=weights, device=device)
+    stopped = False
+    if count == 1 and isinstance(model, Streams) and not as_json:
+        texts = [""]
+        try:
+            for piece in sampling.stream(model, seed=seed, **given):
+                texts[0] += piece
+                click.echo(piece, nl=False)
+        except KeyboardInterrupt:
+            stopped = True
+        click.echo()
+    else:
+        with _Watched() as watched:
+            found = sampling.sample(model, count, seed=seed, batch_size=batch_size, progress=watched.data, **given)
+        texts = [text for text in found if isinstance(text, str)]
+        if not as_json:
+            click.echo(samples.BETWEEN.join(texts))
+    facts = {key: value for key, value in given.items() if key != "prompt"}
+    if path is not None:
+        samples.write_texts(texts, path, samples.marks(folder, seed=seed, **facts))
+    if as_json:
+        place = {} if path is None else {"path": str(path)}
+        _print_json({"run": folder.name, **place, "count": count, "seed": seed, "samples": texts})
+    if stopped:
+        raise KeyboardInterrupt
+
+
+def _text_path(out: str, overwrite: bool) -> Path:
+    from genzoo.provenance import beside
+
+    path = Path(out).expanduser()
+    if path.suffix.lower() != ".txt":
+        raise UsageError(f"--out is {out!r}; allowed is a file that ends in .txt")
+    for place in (path, beside(path)):
+        if place.exists() and not overwrite:
+            raise UsageError(f"--out {place} exists; give --overwrite to replace it")
+    return path
+
+
+def _prompt(given: str | None) -> str | None:
+    """What is to be gone on from: --prompt, or with `-` standard input, or what is piped in."""
+    if given == "-":
+        return sys.stdin.read()
+    if given is not None or not _piped_in():
+        return given
+    return sys.stdin.read().removesuffix("\n") or None
+
+
+def _piped_in() -> bool:
+    """Whether standard input is a file, or a pipe that says something within a second."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+        if stat.S_ISFIFO(mode):
+            return bool(select.select([sys.stdin], [], [], 1.0)[0])
+        return stat.S_ISREG(mode)
+    except (OSError, ValueError, AttributeError):  # there is none, or it cannot be waited for
+        return False
 
 
 def evaluation_options(command: Any) -> Any:
@@ -545,7 +631,9 @@ def data_command(data_dir: str | None, as_json: bool) -> None:
     lines = [("DATA", "MODALITY", "ON DISK", "SUMMARY")]
     lines += [(n, s.modality, "yes" if there else "no", s.summary) for n, _, s, there in found]
     click.echo(table(lines))
-    click.echo(f"\nfolder: {folder}\nalso taken: a folder of images, or an .npz file with `images` (see the docs)")
+    click.echo(
+        f"\nfolder: {folder}\nalso taken: a folder of images, an .npz file with `images`, text files (see the docs)"
+    )
 
 
 def _there(folder: Path, files: tuple[str, ...]) -> bool:
@@ -621,7 +709,8 @@ def _report_training(run: RunFolder, as_json: bool) -> None:
     )
     if best := run.best():
         click.echo(f"best     step {best['step']:,}, with {best['score_name']} {best['score']:.4g}; it is sampled from")
-    click.echo(f"run      {run.path}\nsamples  {pictures[-1]}\nnext     genzoo sample {run.name} -n 64")
+    many = " -n 64" if run.data_spec.modality == "image" else ""
+    click.echo(f"run      {run.path}\nsamples  {pictures[-1]}\nnext     genzoo sample {run.name}{many}")
 
 
 def _report_picture(run: RunFolder, path: Path, as_json: bool, **facts: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from genzoo.randomness import RandomStreams
-from genzoo.spec import DataSpec, GeneratorSpec
+from genzoo.spec import DataSpec, GeneratorSpec, TrainOptions
 
 if TYPE_CHECKING:
     from genzoo.data.images import Batch
+    from genzoo.data.tokens import Tokenizer
     from genzoo.run import Run
 
 
@@ -38,6 +39,7 @@ class Generator(nn.Module, ABC):
     """The score of `--eval-every` by which the best weights are kept and sampled from: a name that `evaluate` gives,
     with `test/` before it, or "frechet_distance"; None: the last weights are."""
     spec: GeneratorSpec  # as the plugin registers it; genzoo sets it when it builds the model
+    tokenizer: Tokenizer  # of the run, for a text model; genzoo sets it when it builds the model
     watch: Callable[[int, int], None] | None = None  # whom `report` tells
 
     def __init__(self, config: Any, data: DataSpec) -> None:
@@ -47,6 +49,12 @@ class Generator(nn.Module, ABC):
         self.conditional: bool = getattr(config, "conditional", False)
         if self.conditional and not data.classes:
             raise ValueError(f"--conditional needs labels, and data {data.name!r} have none")
+
+    @classmethod
+    def settled(cls, config: Any, training: TrainOptions) -> tuple[Any, TrainOptions]:
+        """What a training begins with, for a model that must look at the disk to know it, such as one that goes on from
+        pretrained weights. Called once, before the data are read; what it returns is what the run keeps."""
+        return config, training
 
     @property
     def device(self) -> torch.device:
@@ -64,10 +72,11 @@ class Generator(nn.Module, ABC):
 
     @abstractmethod
     def fit(self, run: Run) -> None:
-        """Train: iterate over `run.batches()` (or `run.steps()`), one optimiser update of the whole model an item."""
+        """Train: iterate over `run.batches()` (text: `run.passages(length)`; or `run.steps()`), one optimiser update of
+        the whole model an item."""
 
     @abstractmethod
-    def sample(self, count: int, *, options: Any, rng: RandomStreams) -> Tensor:
+    def sample(self, count: int, *, options: Any, rng: RandomStreams) -> Tensor | list[str]:
         """Draw `count` samples.
 
         Args:
@@ -76,7 +85,7 @@ class Generator(nn.Module, ABC):
             rng: the only source of random numbers; row i of what it gives belongs to sample i.
 
         Returns:
-            Images as floats in [0, 1], shape (count, C, H, W).
+            Images as floats in [0, 1], shape (count, C, H, W); or `count` texts.
         """
 
 
@@ -108,6 +117,14 @@ class Encodes(Protocol):
 
 
 @runtime_checkable
+class Streams(Protocol):
+    """A text model that can say a sample piece by piece, as it is drawn."""
+
+    def stream(self, *, options: Any, rng: RandomStreams) -> Iterator[str]:
+        """The pieces of the text that `sample(1, ...)` gives, each of whole characters. `rng` is one stream."""
+
+
+@runtime_checkable
 class Exports(Protocol):
     """A model that can be written in a format that other libraries read."""
 
@@ -119,16 +136,16 @@ class Exports(Protocol):
 class HasLikelihood(Protocol):
     """A model that can say how likely data are.
 
+    What it is given are images (B, C, H, W) in [0, 1], or rows of tokens, int64 (B, T) with T of any length.
+
     Attributes:
         likelihood_kind: whether it is exact or a bound from below.
-        pixel_values: of how many values a pixel is one: 2 for binarised images, 256 for those of 8 bits; None if the
-            likelihood is a density on [0, 1].
+        pixel_values: for images, of how many values a pixel is one: 2 for binarised images, 256 for those of 8 bits;
+            None if the likelihood is a density on [0, 1].
     """
 
     likelihood_kind: ClassVar[Literal["exact", "lower bound"]]
 
-    @property
-    def pixel_values(self) -> int | None: ...
-
-    def log_likelihood(self, images: Tensor) -> Tensor:
-        """Nats for each example, shape (B,): exact, or a bound from below, as `likelihood_kind` says."""
+    def log_likelihood(self, data: Tensor) -> Tensor:
+        """Nats, exact or a bound from below, as `likelihood_kind` says: of each image, (B,); or of each token given
+        those before it in its row, (B, T), whose sums are those of the rows."""

@@ -51,19 +51,24 @@ class _OneDNNLinear(torch.autograd.Function):
 
 
 class Linear(nn.Linear):
-    """`torch.nn.Linear`, with oneDNN for float32 batches (B, in_features) on AMD processors. The weights have the same
-    names and shapes, the results are the same to rounding."""
+    """`torch.nn.Linear`, with oneDNN for float32 batches (..., in_features) on AMD processors. The weights have the
+    same names and shapes, the results are the same to rounding."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
+        return self.product(input, self.weight, self.bias)
+
+    @staticmethod
+    def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """x W^T + b of x (..., in_features) and a weight (out_features, in_features), as this class computes it."""
         plain = (
             torch.compiler.is_compiling()
-            or input.device.type != "cpu"
-            or input.dtype != torch.float32
-            or input.ndim != 2
+            or x.device.type != "cpu"
+            or x.dtype != torch.float32
+            or x.ndim < 2
             or torch.is_autocast_enabled("cpu")
             or not onednn_is_faster()
         )
         if plain:
-            return super().forward(input)
-        result: Tensor = _OneDNNLinear.apply(input.contiguous(), self.weight, self.bias)
-        return result
+            return nn.functional.linear(x, weight, bias)
+        result: Tensor = _OneDNNLinear.apply(x.reshape(-1, x.shape[-1]), weight, bias)
+        return result if x.ndim == 2 else result.view(*x.shape[:-1], -1)

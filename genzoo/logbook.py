@@ -11,6 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+RATES = ("samples_per_second", "tokens_per_second")
+OWN = ("step", "seconds", *RATES)  # what a line says besides the model's own values
+
 
 class NotFinite(ArithmeticError):
     """A logged value is NaN or infinite."""
@@ -25,12 +28,20 @@ class Logbook:
 
     Args:
         file: where the lines go; None on processes that do not write.
-        batch_size: to say how many samples a second.
+        per_step: how many samples, or tokens, a step has.
         mean: takes a tensor to its mean over the processes.
+
+    Attributes:
+        rate: what is counted: one of `RATES`.
+        flops_per_step: floating-point operations of a step, and `peak` those that the device can do in a second; where
+            both are known their share is written as `utilisation`.
     """
 
-    def __init__(self, file: Path | None, batch_size: int, mean: Callable[[Tensor], Tensor]) -> None:
-        self._file, self._batch_size, self._mean = file, batch_size, mean
+    def __init__(self, file: Path | None, per_step: int, mean: Callable[[Tensor], Tensor]) -> None:
+        self._file, self.per_step, self._mean = file, per_step, mean
+        self.rate = RATES[0]
+        self.flops_per_step: float | None = None
+        self.peak: float | None = None
         self._pending: list[tuple[str, int, Tensor | float]] = []  # noted, not yet read off the device
         self._window: dict[str, list[float]] = {}  # read, not yet written
         self._line = (0, 0.0)  # step and seconds of the last line
@@ -60,9 +71,11 @@ class Logbook:
     def write(self, step: int, seconds: float, values: dict[str, float]) -> dict[str, float]:
         """Append a line after `step` steps and `seconds` of training, and give it back."""
         steps, passed = step - self._line[0], seconds - self._line[1]
-        rate = steps * self._batch_size / passed if steps and passed > 0 else 0.0
+        speed = steps / passed if steps and passed > 0 else 0.0
         self._line = (step, seconds) if steps else self._line
-        line = {"step": step, "seconds": round(seconds, 3), "samples_per_second": round(rate, 1), **values}
+        line = {"step": step, "seconds": round(seconds, 3), self.rate: round(speed * self.per_step, 1), **values}
+        if self.flops_per_step and self.peak and speed:
+            line["utilisation"] = speed * self.flops_per_step / self.peak
         if self._file is not None:
             with open(self._file, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")

@@ -10,6 +10,7 @@ A field's type is `int`, `float`, `bool`, `str`, a `tuple[..., ...]` of one of t
 
 from __future__ import annotations
 
+import keyword
 import math
 import types
 import typing
@@ -63,8 +64,8 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """The option's name on the command line: `latent_dim` is `--latent-dim`."""
-        return "--" + self.name.replace("_", "-")
+        """The option's name on the command line: `latent_dim` is `--latent-dim`, and `from_` is `--from`."""
+        return "--" + self.name.removesuffix("_").replace("_", "-")
 
     @property
     def bounds(self) -> str:
@@ -163,8 +164,9 @@ def _read_type(hint: Any, where: str) -> tuple[type, bool, bool]:
 
 
 def normalise(name: str) -> str:
-    """`latent-dim`, `--latent-dim` and `latent_dim` are one option."""
-    return name.removeprefix("--").replace("-", "_")
+    """`latent-dim`, `--latent-dim` and `latent_dim` are one option; so are `from` and `from_`, Python's way."""
+    plain = name.removeprefix("--").replace("-", "_")
+    return f"{plain}_" if keyword.iskeyword(plain) else plain
 
 
 def build(config: type[T], values: Mapping[str, Any], owner: str) -> T:

@@ -13,7 +13,7 @@ from genzoo.errors import UsageError, unknown
 from genzoo.options import build, normalise, options_of, read_toml
 from genzoo.registry import Plugin, registry
 from genzoo.run_folder import check_free, check_writable, runs_folder
-from genzoo.spec import GeneratorSpec, TrainOptions
+from genzoo.spec import TRAIN_OPTIONS, GeneratorSpec, TrainOptions
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def plan(
             values.pop("epochs", None)
         values.update({normalise(name): value for name, value in layer.items()})
     config, training = _sort(spec, values)
-    if isinstance(path := locate(training.data, registry().datasets), Path):
-        training = replace(training, data=str(path.resolve()))
+    if isinstance(paths := locate(training.data, registry().datasets, spec.modality), tuple):
+        training = replace(training, data=",".join(str(path.resolve()) for path in paths))
     if training.data_dir is not None:  # a run may be resumed from elsewhere
         training = replace(training, data_dir=str(Path(training.data_dir).expanduser().resolve()))
     folder = runs_folder(training.runs_dir)
@@ -68,12 +68,13 @@ def plan(
 
 
 def _sort(spec: GeneratorSpec, values: dict[str, Any]) -> tuple[Any, TrainOptions]:
-    own, every = options_of(spec.config), options_of(TrainOptions)
+    kind = TRAIN_OPTIONS[spec.modality]
+    own, every = options_of(spec.config), options_of(kind)
     for name in values:
         if name not in own and name not in every:
             raise unknown(f"option of {spec.name}", name, [*own, *every])
     config: Any = build(spec.config, {k: v for k, v in values.items() if k in own}, spec.name)
-    training = build(TrainOptions, {k: v for k, v in values.items() if k in every}, spec.name)
+    training: TrainOptions = build(kind, {k: v for k, v in values.items() if k in every}, spec.name)
     if training.steps is None and training.epochs is None:
         raise UsageError(f"{spec.name} has no default length; give --steps or --epochs")
     return config, training

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from genzoo.logbook import OWN, RATES
+
 if TYPE_CHECKING:
     from genzoo.run import Run
 
-OWN = ("step", "seconds", "samples_per_second")
 PLAIN_EVERY = 5.0  # seconds between plain lines
 NOT_BEFORE = 1.0  # seconds that reading or sampling may take without a word
 
@@ -26,6 +27,12 @@ def watcher() -> Bar | PlainLines:
 def losses(values: dict[str, float]) -> str:
     """The logged values as text."""
     return "  ".join(f"{name} {value:.4g}" for name, value in values.items() if name not in OWN)
+
+
+def rate_of(values: dict[str, float]) -> tuple[float, str]:
+    """How fast a training goes, and in which unit."""
+    name = next(name for name in RATES if name in values)
+    return values[name], name.replace("_per_second", "/s")
 
 
 class _RunProgress(Progress):
@@ -69,7 +76,8 @@ class Bar:
 
     def genzoo_run_logged(self, values: dict[str, float]) -> None:
         own = {name: value for name, value in values.items() if not name.startswith("test/")}
-        note = f"{values['samples_per_second']:,.0f} samples/s  {losses(own)}"
+        rate, unit = rate_of(values)
+        note = f"{rate:,.0f} {unit}  {losses(own)}"
         self._progress.update(self._task, note=note[: max(20, self._console.width - 50)])  # on one line
 
     def genzoo_run_ended(self) -> None:
@@ -96,9 +104,9 @@ class PlainLines:
         self._say(f"{run.name}: {first}to step {run.steps_total:,} on {run.device}")
 
     def genzoo_run_logged(self, run: Run, step: int, values: dict[str, float]) -> None:
-        rate = values["samples_per_second"]
-        left = (run.steps_total - step) * run.options.batch_size / rate if rate else 0.0
-        note = f"{rate:,.0f} samples/s  {left:,.0f} s left" if rate else ""
+        rate, unit = rate_of(values)
+        left = (run.steps_total - step) * run.seconds / step
+        note = f"{rate:,.0f} {unit}  {left:,.0f} s left" if rate else ""
         self._say(f"step {step:,}/{run.steps_total:,}  {note}  {losses(values)}", always=step == run.steps_total)
 
     def close(self) -> None:

@@ -2,11 +2,12 @@
 
 Three labels are written into the metadata: the IPTC digital source type `trainedAlgorithmicMedia` (in XMP), the
 fields of China's GB 45438-2025 (in XMP, and in a PNG text chunk `AIGC`), and genzoo's own facts. None holds a path
-or a person's name.
+or a person's name. A text has them in a JSON file beside it, with its SHA-256.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from pathlib import Path
@@ -65,18 +66,24 @@ def labels(own: dict[str, Any]) -> dict[str, Any]:
     return {"digital_source_type": SOURCE_TYPE, "aigc": aigc(own), "genzoo": own}
 
 
-def read(path: str | Path) -> dict[str, Any]:
-    """The labels in a `.png`, `.jpeg` or `.npz` file: the keys of `labels`, each None where the file does not have it.
+def beside(path: Path) -> Path:
+    """The file that holds the labels of a text."""
+    return path.with_name(f"{path.name}.json")
 
-    Raises `UsageError` if the file cannot be read.
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The labels of a `.png`, `.jpeg`, `.npz` or `.txt` file: the keys of `labels`, each None where the file does not
+    have it.
+
+    Raises `UsageError` if the file cannot be read, or if a text is no longer the one that its labels are of.
     """
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"{path} is not a file")
     try:
-        found = _read_npz(path) if path.suffix == ".npz" else _read_image(path)
+        found = {".npz": _read_npz, ".txt": _read_text}.get(path.suffix, _read_image)(path)
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, SyntaxError) as error:
-        raise UsageError(f"{path} cannot be read: {error}; allowed are .png, .jpeg and .npz files") from None
+        raise UsageError(f"{path} cannot be read: {error}; allowed are .png, .jpeg, .npz and .txt files") from None
     return {"digital_source_type": None, "aigc": None, "genzoo": None} | found
 
 
@@ -85,6 +92,15 @@ def _read_npz(path: Path) -> dict[str, Any]:
 
     with np.load(path, allow_pickle=False) as archive:
         return dict(json.loads(str(archive["provenance"]))) if "provenance" in archive.files else {}
+
+
+def _read_text(path: Path) -> dict[str, Any]:
+    if not beside(path).is_file():
+        return {}
+    found = dict(json.loads(beside(path).read_text("utf-8")))
+    if hashlib.sha256(path.read_bytes()).hexdigest() != (found.get("genzoo") or {}).get("sha256"):
+        raise UsageError(f"{path} is not the text that {beside(path).name} is of: it was changed")
+    return found
 
 
 def _read_image(path: Path) -> dict[str, Any]:

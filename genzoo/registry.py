@@ -74,6 +74,12 @@ def _text(folder: str, name: str) -> str:
         return ""
 
 
+def _same(one: Any, other: Any) -> bool:
+    """Whether two specs want one name. Measures of two modalities may share it."""
+    of_one_kind = not isinstance(one, MetricSpec) or one.modality == other.modality
+    return bool(one.name == other.name and of_one_kind)
+
+
 class Shelf(Generic[Spec]):
     """The specs of one kind by name. What two distributions give under one name is found as `distribution/name`."""
 
@@ -83,7 +89,7 @@ class Shelf(Generic[Spec]):
 
     def add(self, plugin: Plugin, spec: Spec) -> None:
         for other, present in self._entries:
-            if present.name != spec.name:
+            if not _same(present, spec):
                 continue
             plugin.problems.append(_same_name(self.kind, spec.name, other.distribution, plugin.distribution))
             other.problems.append(_same_name(self.kind, spec.name, plugin.distribution, other.distribution))

@@ -20,20 +20,26 @@ from torch import Tensor, nn
 from genzoo import checkpoint, samples
 from genzoo.average import EMA
 from genzoo.data.images import Batch, ImageData, Order, batches, in_order
+from genzoo.data.text import Passages, TokenData
 from genzoo.errors import Diverged, GenzooError, GenzooWarning, Interrupted
 from genzoo.evaluation.features import quick_distance
-from genzoo.generator import Evaluates, Generator
+from genzoo.generator import Evaluates, Generator, HasLikelihood
 from genzoo.logbook import Logbook, NotFinite
 from genzoo.randomness import random_state, restore_random_state, seed_everything
 from genzoo.run_folder import RunFolder
-from genzoo.sampling import draw, grid_size, labels_of_samples
+from genzoo.sampling import draw, draw_texts, grid_size, labels_of_samples
 from genzoo.spec import DataSpec, TrainOptions
 
+PEAKS = {  # by a part of the device's name, from the makers' data sheets, without sparsity
+    "H200": 989e12, "H100 NVL": 835e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12,
+    "L4": 121e12, "RTX 4090": 165e12, "RTX 3090": 71e12,
+}  # fmt: skip
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 Watch = Callable[[str, dict[str, Any]], list[str]]
 QUICK = 500  # samples in a score while training
 EVALUATED = 1000  # held-out examples in a score while training
+TEXTS = 3  # samples of text that are drawn while training
 STOP_CHECK = 8  # several processes agree on stopping this often, in steps
 
 
@@ -57,7 +63,7 @@ class Run:
         name: of the run.
         folder: the run on disk.
         options: those that every training has.
-        dataset: the images and labels themselves, for models that see all at once.
+        dataset: the images and labels themselves, or the tokens, for models that see all at once.
     """
 
     def __init__(
@@ -65,7 +71,7 @@ class Run:
         folder: RunFolder,
         options: TrainOptions,
         data: DataSpec,
-        dataset: ImageData,
+        dataset: ImageData | TokenData,
         model: Generator,
         sample_options: Any,
         accelerator: Accelerator,
@@ -110,10 +116,20 @@ class Run:
         """One training step an item: images (B, C, H, W) in [0, 1] on the device, and labels (B,) or None."""
         world, rank = self._accelerator.num_processes, self._accelerator.process_index
         order = Order(self.data.train_count, self.options.batch_size, self.options.seed, rank=rank, world=world)
-        todo = range(self.step, self.steps_total)
-        source = batches(self.dataset.train_images, self.dataset.train_labels, order, todo, self.device)
+        todo, images = range(self.step, self.steps_total), self._images()
+        source = batches(images.train_images, images.train_labels, order, todo, self.device)
         for _, batch in zip(self.steps(), source, strict=True):
             yield batch
+
+    def passages(self, length: int) -> Iterator[Tensor]:
+        """One training step an item: passages of `length` tokens from anywhere in the training text, int64 (B, length)
+        on the device. Raises `UsageError` if the text is shorter."""
+        world, rank = self._accelerator.num_processes, self._accelerator.process_index
+        tokens, size = self._tokens().train, self.options.batch_size
+        passages = Passages(tokens, length, size, self.options.seed, rank=rank, world=world)
+        self._logbook.rate, self._logbook.per_step = "tokens_per_second", size * (length - 1)
+        for step in self.steps():
+            yield passages(step, self.device)
 
     def steps(self) -> Iterator[int]:
         """One training step an item, numbered from 0, for models that make no use of mini-batches."""
@@ -155,14 +171,24 @@ class Run:
             else:
                 value.load_state_dict(saved)
 
+    @property
+    def bits_per_character(self) -> float:
+        """What a loss in nats a token is multiplied by to be in bits a character of the training text."""
+        return 1 / (math.log(2) * self._tokens().characters_per_token)
+
+    def count_flops(self, flops: float) -> None:
+        """Say how many floating-point operations a step takes. Where the device's peak is known, the share of it that
+        is reached is logged as `utilisation`."""
+        self._logbook.flops_per_step, self._logbook.peak = flops, peak_flops(self.device)
+
     def compile(self, function: F) -> F:
         """`function`, compiled where the device gains from it (CUDA); as it is elsewhere."""
         return cast(F, torch.compile(function)) if self.device.type == "cuda" else function
 
     def training_images(self, count: int) -> Iterator[Batch]:
         """The first `count` training images, or all there are, in parts: (B, C, H, W) in [0, 1] on the device."""
-        images, labels = self.dataset.train_images, self.dataset.train_labels
-        yield from in_order(images, labels, min(count, self.data.train_count), 250, self.device)
+        data = self._images()
+        yield from in_order(data.train_images, data.train_labels, min(count, self.data.train_count), 250, self.device)
 
     def warn(self, message: str) -> None:
         """Say something that a person should know and that does not stop the run."""
@@ -229,7 +255,9 @@ class Run:
             checkpoint.save_model(folder, facts | (best or {}), needed)
 
     def draw_grid(self) -> Path:
-        """Write a grid of samples from the run's own fixed random numbers, and say where."""
+        """Write a grid of samples, or some texts, from the run's own fixed random numbers, and say where."""
+        if isinstance(self.dataset, TokenData):
+            return self._draw_texts()
         with self.as_sampled():
             count = grid_size(self.data if self._model.conditional else None)
             images = draw(self._model, count, seed=self.options.seed, options=self._sample_options)
@@ -239,6 +267,12 @@ class Run:
         samples.write_grid(images, path, marks, labels=labels)
         return path
 
+    def _draw_texts(self) -> Path:
+        with self.as_sampled():
+            texts = draw_texts(self._model, TEXTS, seed=self.options.seed, options=self._sample_options)
+        path = self.folder.samples_folder / f"step-{self.step:08d}.txt"
+        return samples.write_texts(texts, path, samples.marks(self.folder, seed=self.options.seed, step=self.step))
+
     def tell(self, hook: str, **arguments: Any) -> None:
         """Call a `genzoo_run_...` hook. A watcher that fails is reported and ends nothing."""
         if self.is_main:
@@ -246,6 +280,16 @@ class Run:
                 self.warn(failure)
 
     # Between two steps
+
+    def _images(self) -> ImageData:
+        if not isinstance(self.dataset, ImageData):
+            raise TypeError("these data are text: use run.passages(length)")
+        return self.dataset
+
+    def _tokens(self) -> TokenData:
+        if not isinstance(self.dataset, TokenData):
+            raise TypeError("these data are images: use run.batches()")
+        return self.dataset
 
     def _prepare(self, item: Any) -> Any:
         many = self._accelerator.num_processes > 1
@@ -330,10 +374,12 @@ class Run:
         return f"the last good checkpoint is of step {self._saved_step}; {advice}"
 
     def _evaluate(self) -> dict[str, float]:
-        """The means of the model's scores over held-out examples, with the same random numbers every time."""
+        """The means of the model's scores over held-out data, with the same random numbers every time."""
+        if isinstance(self.dataset, TokenData):
+            return self._evaluate_text(self.dataset)
         values: dict[str, float] = {}
         if self._model.best_by and self._model.best_by[0] == "frechet_distance":
-            self._distance = self._distance or quick_distance(self.dataset, self.data)
+            self._distance = self._distance or quick_distance(self._images(), self.data)
             with self.as_sampled():
                 drawn = draw(self._model, QUICK, seed=self.options.seed, options=self._sample_options)
             values["frechet_distance"] = self._distance(drawn)
@@ -342,10 +388,23 @@ class Run:
         totals: dict[str, list[Tensor]] = {}
         count = min(EVALUATED, self.data.test_count)
         with self.as_sampled():
-            for batch in in_order(self.dataset.test_images, self.dataset.test_labels, count, 250, self.device):
+            held_out = self.dataset.test_images, self.dataset.test_labels
+            for batch in in_order(*held_out, count, 250, self.device):
                 for name, scores in self._model.evaluate(batch).items():
                     totals.setdefault(f"test/{name}", []).append(scores.to(torch.float32))
         return values | {name: torch.cat(parts).mean().item() for name, parts in totals.items()}
+
+    def _evaluate_text(self, data: TokenData) -> dict[str, float]:
+        """The likelihood of all of the held-out text."""
+        if not isinstance(self._model, HasLikelihood):
+            return {}
+        with self.as_sampled():
+            tokens = torch.as_tensor(data.test, device=self.device, dtype=torch.int64)
+            nats = -self._model.log_likelihood(tokens[None]).double().sum().item()
+        return {
+            "test/loss": nats / len(data.test),
+            "test/bits_per_character": nats / data.test_characters / math.log(2),
+        }
 
     def _keep_best(self, values: dict[str, float]) -> None:
         """Write `best/` if the score that the model chose is better than it was at any step before."""
@@ -372,6 +431,14 @@ class Run:
             f"stopped after step {self.step} of {self.steps_total}, all saved; go on with: genzoo resume {self.name}",
             128 + number,
         )
+
+
+def peak_flops(device: torch.device) -> float | None:
+    """The dense bfloat16 operations a second that a CUDA device is sold with; None for one that is not known."""
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    return next((peak for part, peak in PEAKS.items() if part in name), None)
 
 
 @contextmanager

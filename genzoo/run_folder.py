@@ -2,11 +2,12 @@
 
 runs/vae-mnist-5k-20261121-221000/
   run.json          what was trained and how: model, options, data, seed, device, versions, status
+  tokenizer.json    how a text is cut into tokens, for models of text
   metrics.jsonl     one object a logged step
   checkpoints/      step-00002000/: all that is needed to go on
   model/            what sampling needs, and nothing else
   best/             the same at the step with the best score, if the model chose one; it is what samples
-  samples/          grids drawn while training, and what was sampled later
+  samples/          grids, or texts, drawn while training, and what was sampled later
   evaluations/      results of `genzoo evaluate`, each with its pictures
   run.lock          held by the process that trains the run
 """
@@ -24,10 +25,17 @@ from pathlib import Path
 from typing import Any
 
 from genzoo.errors import GenzooError, UsageError, unknown
-from genzoo.spec import DataSpec, class_number
+from genzoo.options import build
+from genzoo.spec import TRAIN_OPTIONS, DataSpec, TrainOptions, class_number
 
 FORMAT = 1
-FORMAT_OF = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".npz": "npz"}  # what samples are written as, by suffix
+FORMAT_OF = {
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".npz": "npz",
+    ".txt": "txt",
+}  # what samples are written as, by suffix
 KEYS = ("model", "plugin", "options", "training", "data_spec", "status", "step", "steps_total", "seconds", "started")
 
 
@@ -90,6 +98,12 @@ class RunFolder:
         return DataSpec.from_json(self.record["data_spec"])
 
     @property
+    def training(self) -> TrainOptions:
+        """The options that every training has, as this one had them."""
+        kind: type[TrainOptions] = TRAIN_OPTIONS[self.data_spec.modality]
+        return build(kind, self.record["training"], "run.json")
+
+    @property
     def conditional(self) -> bool:
         """Whether the model was trained with labels, and takes them to sample."""
         return bool(self.record["options"].get("conditional", False))
@@ -97,6 +111,10 @@ class RunFolder:
     def class_number(self, label: str | int) -> int:
         """The position of a class by its name. Raises `UsageError` where the run has no such class, or none at all."""
         return class_number(label, self.data_spec, self.conditional, f"run {self.name!r}")
+
+    @property
+    def tokenizer_file(self) -> Path:
+        return self.path / "tokenizer.json"
 
     @property
     def metrics_file(self) -> Path:
@@ -139,7 +157,8 @@ class RunFolder:
         return sorted((self.path / "checkpoints").glob("step-[0-9]*"), reverse=True)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The logged lines, oldest first: `step`, `seconds`, `samples_per_second` and the model's own values."""
+        """The logged lines, oldest first: `step`, `seconds`, how many samples or tokens a second, and the model's
+        own values."""
         try:
             lines = self.metrics_file.read_text("utf-8").splitlines()
         except FileNotFoundError:
@@ -147,8 +166,9 @@ class RunFolder:
         return [parsed for line in lines if (parsed := _parse(line)) is not None]
 
     def samples(self) -> list[Path]:
-        """The pictures in `samples/`, oldest first."""
-        return sorted(self.samples_folder.glob("*.*"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+        """The pictures and texts in `samples/`, oldest first."""
+        found = [path for path in self.samples_folder.glob("*.*") if path.suffix in FORMAT_OF]
+        return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
 
     def picture_path(self, what: str, out: str | None = None, *, overwrite: bool = False) -> Path:
         """Where a picture goes: `out` (.png or .jpeg), or a new file in `samples/` named after `what`. Raises

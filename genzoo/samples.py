@@ -1,7 +1,8 @@
-"""Writing what was generated: pictures, grids and arrays, each with its provenance."""
+"""Writing what was generated: pictures, grids, arrays and texts, each with its provenance."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -18,6 +19,7 @@ from genzoo.errors import GenzooError
 from genzoo.run_folder import FORMAT_OF, RunFolder
 
 LABEL = "AI-generated"
+BETWEEN = "\n\n---\n\n"  # two texts
 GAP = 2  # pixels between the pictures of a grid
 MOST_ROWS = 64  # of a grid with a row a class
 
@@ -92,6 +94,16 @@ def write_arrays(images: Tensor, path: Path, own: dict[str, Any], *, labels: Ten
     pictures = to_bytes(images).permute(0, 2, 3, 1).numpy()
     np.savez_compressed(buffer, images=pictures, provenance=np.array(text), **arrays)
     return _put(path, buffer)
+
+
+def write_texts(texts: list[str], path: Path, own: dict[str, Any]) -> Path:
+    """Write texts, `BETWEEN` two of them, as UTF-8, and their provenance as JSON in a file beside it that has the same
+    name with `.json` behind."""
+    content = BETWEEN.join(texts).encode()
+    facts = own | {"samples": len(texts), "sha256": hashlib.sha256(content).hexdigest()}
+    labels = json.dumps(provenance.labels(facts), indent=2, ensure_ascii=False) + "\n"
+    _put(provenance.beside(path), io.BytesIO(labels.encode()))
+    return _put(path, io.BytesIO(content))
 
 
 def write_picture(picture: Tensor, path: Path, own: dict[str, Any], *, visible_label: bool = False) -> Path:

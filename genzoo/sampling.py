@@ -1,7 +1,8 @@
-"""The story of one sampling: from a run, or a model, to images."""
+"""The story of one sampling: from a run, or a model, to images or text."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,17 @@ import torch
 from torch import Tensor
 
 from genzoo import checkpoint
-from genzoo.data.builtin import load as load_data
+from genzoo.data.builtin import load_images
 from genzoo.data.files import Progress, tick
 from genzoo.data.images import to_unit
+from genzoo.data.tokens import Tokenizer
 from genzoo.errors import GenzooError, UsageError
-from genzoo.generator import Encodes, Exports, Generator, Reconstructs
+from genzoo.generator import Encodes, Exports, Generator, Reconstructs, Streams
 from genzoo.options import build
 from genzoo.randomness import RandomStreams, permutation
 from genzoo.registry import Plugin, registry
 from genzoo.run_folder import RunFolder, check_empty, find_run, write_folder
-from genzoo.spec import DataSpec, GeneratorSpec, TrainOptions, class_number, load_target
+from genzoo.spec import DataSpec, GeneratorSpec, ImageTrainOptions, class_number, load_target
 
 GRID = 64
 IN_A_ROW = 8
@@ -42,18 +44,25 @@ def choose_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def build_model(spec: GeneratorSpec, config: Any, data: DataSpec, device: torch.device) -> Generator:
-    """A model of a plugin, with fresh weights, on `device`. Raises `GenzooError` if the plugin gives none."""
-    if data.modality != spec.modality:
-        raise UsageError(f"{spec.name} takes {spec.modality} data; {data.name!r} are {data.modality}")
+def class_of(spec: GeneratorSpec) -> type[Generator]:
+    """The class of a model. Raises `GenzooError` if the plugin gives none."""
     kind = load_target(spec.target, f"model {spec.name!r}")
     if not (isinstance(kind, type) and issubclass(kind, Generator)):
         raise GenzooError(f"model {spec.name!r}: {spec.target} is not a genzoo.Generator")
+    return kind
+
+
+def build_model(
+    spec: GeneratorSpec, config: Any, data: DataSpec, device: torch.device, tokenizer: Tokenizer | None = None
+) -> Generator:
+    """A model of a plugin, with fresh weights, on `device`. Raises `GenzooError` if the plugin gives none."""
     try:
-        model = kind(config, data)
+        model = class_of(spec)(config, data)
     except ValueError as error:  # options that do not go with these data
         raise UsageError(f"{spec.name}: {error}") from error
     model.spec = spec
+    if tokenizer is not None:
+        model.tokenizer = tokenizer
     return model.to(device)
 
 
@@ -77,7 +86,8 @@ def load(
     spec, plugin = spec_of(folder)
     facts, state = checkpoint.load_model(folder, weights)
     config: Any = build(spec.config, facts["options"], f"{spec.name} ({plugin.distribution} {plugin.version})")
-    model = build_model(spec, config, DataSpec.from_json(facts["data_spec"]), choose_device(device))
+    data = DataSpec.from_json(facts["data_spec"])
+    model = build_model(spec, config, data, choose_device(device), tokenizer_of(folder))
     for name in model.training_only:
         delattr(model, name)
     try:
@@ -86,6 +96,19 @@ def load(
         first = str(error).splitlines()[0]
         raise GenzooError(f"run {folder.name!r} does not fit {plugin.distribution} {plugin.version}: {first}") from None
     return model.eval()
+
+
+def tokenizer_of(folder: RunFolder) -> Tokenizer | None:
+    """The tokeniser of a run on text; None for another. Raises `GenzooError` if it is not as it was."""
+    if folder.data_spec.modality != "text":
+        return None
+    try:
+        found = Tokenizer(folder.tokenizer_file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise GenzooError(f"run {folder.name!r}: cannot read its tokenizer.json: {error}") from None
+    if found.sha256 != folder.record["tokenizer_sha256"]:
+        raise GenzooError(f"run {folder.name!r} is damaged: its tokenizer.json is not the one that it began with")
+    return found
 
 
 def spec_of(folder: RunFolder) -> tuple[GeneratorSpec, Plugin]:
@@ -133,6 +156,7 @@ def draw(
                 model.watch = partial(_part_of, progress, start, size, count)
                 rng = RandomStreams(seed, size, start=start, device=model.device)
                 images = model.sample(size, options=options, rng=rng, **_given(model, labels[start : start + size]))
+                assert isinstance(images, Tensor), "the model is of images"
                 if tuple(images.shape) != (size, *model.data.shape) or not bool(torch.isfinite(images).all()):
                     raise GenzooError(
                         f"model {type(model).__name__} gave {tuple(images.shape)} for {size} samples, or numbers that"
@@ -145,9 +169,64 @@ def draw(
     return torch.cat(parts) if parts else torch.empty(0, *model.data.shape)
 
 
+def draw_texts(
+    model: Generator, count: int, *, seed: int, options: Any, batch_size: int = BATCH, progress: Progress = tick
+) -> list[str]:
+    """Samples 0 to `count` - 1 of a seed, of a model of text. Raises `GenzooError` for what is no text."""
+    texts: list[str] = []
+    try:
+        with torch.no_grad():
+            for start in range(0, count, batch_size):
+                size = min(batch_size, count - start)
+                model.watch = partial(_part_of, progress, start, size, count)
+                rng = RandomStreams(seed, size, start=start, device=model.device)
+                found = model.sample(size, options=options, rng=rng)
+                if len(found) != size or not all(isinstance(text, str) for text in found):
+                    raise GenzooError(f"model {type(model).__name__} gave {len(found)} things for {size} texts")
+                texts += found
+                progress("sampling", start + size, count)
+    finally:
+        model.watch = None
+    return texts
+
+
+def stream(
+    run: str | Path | RunFolder | Generator,
+    *,
+    seed: int = 0,
+    weights: str = "best",
+    device: str = "auto",
+    runs_dir: str | None = None,
+    **options: Any,
+) -> Iterator[str]:
+    """Draw one text and give it piece by piece, as it comes: the text of `sample(run, 1, ...)`.
+
+        for piece in genzoo.stream("transformer", prompt="To be"):
+            print(piece, end="", flush=True)
+
+    The arguments are those of `sample`. Raises `UsageError` as `sample` does, and for a model that cannot stream.
+    """
+    model = run if isinstance(run, Generator) else load(run, weights=weights, device=device, runs_dir=runs_dir)
+    if seed < 0:
+        raise UsageError(f"seed is {seed}; allowed is 0 or more")
+    own: Any = build(model.spec.sample_options, options, f"sampling {model.spec.name}")
+    if not isinstance(model, Streams):
+        raise UsageError(f"model {model.spec.name!r} cannot stream; use sample")
+    return _without_gradients(model.stream(options=own, rng=RandomStreams(seed, 1, device=model.device)))
+
+
+def _without_gradients(pieces: Iterator[str]) -> Iterator[str]:
+    while True:
+        with torch.no_grad():  # between two pieces the caller's own setting holds
+            piece = next(pieces, None)
+        if piece is None:
+            return
+        yield piece
+
+
 def sample(
     run: str | Path | RunFolder | Generator,
-    n: int = GRID,
+    n: int | None = None,
     *,
     seed: int = 0,
     label: str | int | None = None,
@@ -157,7 +236,7 @@ def sample(
     runs_dir: str | None = None,
     progress: Progress = tick,
     **options: Any,
-) -> Tensor:
+) -> Tensor | list[str]:
     """Draw samples from a run, or from a model that `load` gave.
 
     Sample i is a function of (seed, i): asking for more leaves the first as they are (to float rounding; bit for
@@ -165,7 +244,7 @@ def sample(
 
     Args:
         run: a model, a run's folder or name, or a model's name for its newest finished run.
-        n: how many.
+        n: how many; None: 64 images, or 1 text.
         seed: 0 or more.
         label: the name of the class to draw, for a model trained with `conditional`; None: sample i is of class
             i modulo their number.
@@ -174,12 +253,13 @@ def sample(
         options: the model's own sampling options, such as `temperature`.
 
     Returns:
-        Images as float32 in [0, 1], shape (n, C, H, W), on the CPU.
+        Images as float32 in [0, 1], shape (n, C, H, W), on the CPU; or n texts, each with the prompt that it goes on
+        from.
 
     Raises:
         UsageError: no such run, option or class, or a value out of bounds.
     """
-    for name, value, least in (("n", n, 0), ("seed", seed, 0), ("batch_size", batch_size, 1)):
+    for name, value, least in (("n", n or 0, 0), ("seed", seed, 0), ("batch_size", batch_size, 1)):
         if value < least:
             raise UsageError(f"{name} is {value}; allowed is {least} or more")
     if isinstance(run, Generator):
@@ -190,7 +270,13 @@ def sample(
         number = None if label is None else folder.class_number(label)
         model = load(folder, weights=weights, device=device)
     own: Any = build(model.spec.sample_options, options, f"sampling {model.spec.name}")
-    return draw(model, n, seed=seed, options=own, batch_size=batch_size, label=number, progress=progress)
+    if model.spec.modality == "text":
+        return draw_texts(
+            model, 1 if n is None else n, seed=seed, options=own, batch_size=batch_size, progress=progress
+        )
+    return draw(
+        model, GRID if n is None else n, seed=seed, options=own, batch_size=batch_size, label=number, progress=progress
+    )
 
 
 def reconstruct(
@@ -294,8 +380,9 @@ def slerp(start: Tensor, end: Tensor, t: float) -> Tensor:
 def held_out(folder: RunFolder, n: int, seed: int, *, pairs_of_a_class: bool = False) -> tuple[Tensor, Tensor | None]:
     """Up to `n` held-out images of a run's data in an order that `seed` makes, (n, C, H, W) in [0, 1], and their labels
     (n,) or None, on the CPU. With `pairs_of_a_class` each two that follow one another have one label."""
-    options = build(TrainOptions, folder.record["training"], "run.json")
-    dataset, spec = load_data(options, registry(), tick)
+    options = folder.training
+    assert isinstance(options, ImageTrainOptions), "only models of images reconstruct"
+    dataset, spec = load_images(options, registry(), tick)
     if spec.fingerprint != folder.record["data_spec"]["fingerprint"]:
         raise GenzooError(f"data {options.data!r} are no longer those that run {folder.name!r} was trained on")
     chosen, images, labels = permutation(seed, 0, spec.test_count), dataset.test_images, dataset.test_labels

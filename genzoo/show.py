@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -11,11 +13,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from genzoo.logbook import OWN
 from genzoo.run_folder import RunFolder
 
 GRIDS = 5  # sample grids side by side, evenly over the training
+WIDE, LONG = 56, 34  # characters and lines of a text that are shown
 COLUMNS = 3  # curves side by side
-OWN = ("step", "seconds", "samples_per_second")
 
 
 def facts(run: RunFolder) -> dict[str, Any]:
@@ -51,8 +54,11 @@ def picture(run: RunFolder) -> Tensor:
     above.suptitle(f"{run.name}: {run.step:,} steps, {run.status}")
     for number, path in enumerate(chosen):
         axes = above.add_subplot(1, GRIDS, number + 1)
-        with Image.open(path) as grid:
-            axes.imshow(np.asarray(grid.convert("RGB")), interpolation="nearest")
+        if path.suffix == ".txt":
+            axes.text(0, 1, _excerpt(path), va="top", fontsize=5, family="monospace", parse_math=False)
+        else:
+            with Image.open(path) as grid:
+                axes.imshow(np.asarray(grid.convert("RGB")), interpolation="nearest")
         axes.set_title(f"step {int(path.stem.removeprefix('step-')):,}", fontsize=9)
         axes.set_axis_off()
     for number, (name, parts) in enumerate(curves.items()):
@@ -66,6 +72,12 @@ def picture(run: RunFolder) -> Tensor:
     figure.canvas.draw()
     array = np.asarray(figure.canvas.buffer_rgba())[:, :, :3]  # type: ignore[attr-defined]
     return torch.from_numpy(array.copy()).permute(2, 0, 1)
+
+
+def _excerpt(path: Path) -> str:
+    """The beginning of a text, as much as there is room for."""
+    lines = [part for line in path.read_text("utf-8").splitlines() for part in textwrap.wrap(line, WIDE) or [""]]
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in "\n".join(lines[:LONG]))
 
 
 def _curves(run: RunFolder) -> dict[str, dict[str, list[tuple[int, float]]]]:

@@ -45,7 +45,7 @@ class GeneratorSpec:
         _check_name("model", self.name)
         if self.modality not in MODALITIES:
             raise ValueError(f"model {self.name!r} has modality {self.modality!r}; allowed: {', '.join(MODALITIES)}")
-        training, own = options_of(TrainOptions), options_of(self.config)
+        training, own = options_of(TRAIN_OPTIONS[self.modality]), options_of(self.config)
         if clash := [name for name in own if name in training or name in RESERVED]:
             raise ValueError(f"model {self.name!r} has an option {clash[0]!r}, which every training has")
         if clash := [name for name in options_of(self.sample_options) if name in RESERVED_IN_SAMPLING]:
@@ -61,8 +61,8 @@ class GeneratorSpec:
 class DatasetSpec:
     """A data set as a plugin registers it.
 
-    `target` names a function `load(data_dir: pathlib.Path) -> genzoo.ImageData`. `source` says where the
-    data come from; `files` are those it needs in the data folder, empty where it needs none.
+    `target` names a function `load(data_dir: pathlib.Path)` that gives a `genzoo.ImageData` or a `genzoo.TextData`.
+    `source` says where the data come from; `files` are those it needs in the data folder, empty where it needs none.
     """
 
     name: str
@@ -141,8 +141,9 @@ class FeatureSpec:
 class DataSpec:
     """What a model may know of its data: all that is needed to size it, and to tell the data again.
 
-    Images are `(channels, height, width)`. `classes` names the labels, empty for data without. `fingerprint` is
-    the SHA-256 of the training and test items; `skipped` names files that could not be read and were left out.
+    `shape` is (channels, height, width) of images, and (vocabulary,) of text, how many tokens there are to choose from.
+    `classes` names the labels, empty for data without. The counts are of images, or of tokens. `fingerprint` is the
+    SHA-256 of the training and test items; `skipped` names files that could not be read and were left out.
     """
 
     name: str
@@ -167,21 +168,11 @@ class DataSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """The options that every training has."""
+    """The options that every training has; those for data of one modality are in its subclasses."""
 
-    data: str = option("mnist-5k", help="A data set's name, a folder of images, or an .npz file.")
+    data: str = option("", help="A data set's name, or files.")
     data_dir: str | None = option(
         None, help="Folder where data sets are kept. Default: GENZOO_DATA_DIR, or the user's cache."
-    )
-    image_size: int | None = option(
-        None, help="Scale and crop image files to this square size.", unit="pixels", minimum=1, maximum=1024
-    )
-    channels: int | None = option(None, help="Read image files as grey (1) or colour (3).", minimum=1, maximum=3)
-    skip_bad_files: bool = option(False, help="Leave out image files that cannot be read; the run names them.")
-    data_loading: str = option(
-        "auto",
-        help="Hold images in memory, stream them from files, or choose by size.",
-        choices=("auto", "memory", "stream"),
     )
     steps: int | None = option(None, help="How long to train.", unit="optimiser steps", minimum=1)
     epochs: float | None = option(None, help="How long to train, in place of --steps.", unit="passes", above=0)
@@ -207,12 +198,51 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.steps is not None and self.epochs is not None:
             raise ValueError("--steps and --epochs are both given; give one")
-        if self.channels == 2:
-            raise ValueError("--channels is 2; allowed is 1 or 3")
         if self.name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise ValueError(f"--name is {self.name!r}; allowed are letters, digits, '.', '_' and '-'")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
             raise ValueError(f"--device is {self.device!r}; allowed is auto, cpu, cuda, cuda:N or mps")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageTrainOptions(TrainOptions):
+    """The options of trainings on images."""
+
+    data: str = option("mnist-5k", help="A data set's name, a folder of images, or an .npz file.")
+    image_size: int | None = option(
+        None, help="Scale and crop image files to this square size.", unit="pixels", minimum=1, maximum=1024
+    )
+    channels: int | None = option(None, help="Read image files as grey (1) or colour (3).", minimum=1, maximum=3)
+    skip_bad_files: bool = option(False, help="Leave out image files that cannot be read; the run names them.")
+    data_loading: str = option(
+        "auto",
+        help="Hold images in memory, stream them from files, or choose by size.",
+        choices=("auto", "memory", "stream"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.channels == 2:
+            raise ValueError("--channels is 2; allowed is 1 or 3")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTrainOptions(TrainOptions):
+    """The options of trainings on text."""
+
+    data: str = option(
+        "python-docs",
+        help="A data set's name, a .txt, .md or .jsonl file, several with commas between, or a folder of them.",
+    )
+    text_field: str = option("text", help="The field of .jsonl files that holds the text.")
+    tokenizer: str = option(
+        "characters",
+        help="characters, bytes, bpe (byte pairs learnt from the text), or a folder that has a tokenizer.json.",
+    )
+    vocab_size: int = option(512, help="Tokens of a bpe tokeniser.", minimum=257, maximum=2**20)
+
+
+TRAIN_OPTIONS: dict[str, Any] = {"image": ImageTrainOptions, "text": TextTrainOptions}  # by modality
 
 
 RESERVED = ("preset", "config", "set", "json", "help")

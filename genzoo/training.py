@@ -23,6 +23,7 @@ from genzoo import checkpoint
 from genzoo.data.builtin import load as load_data
 from genzoo.data.files import Progress, tick
 from genzoo.data.images import ImageData, place
+from genzoo.data.text import TokenData
 from genzoo.errors import GenzooError, GenzooWarning, Interrupted, UsageError, one_line
 from genzoo.generator import Generator
 from genzoo.linear import onednn_is_faster
@@ -32,7 +33,7 @@ from genzoo.randomness import derive_seed, random_state, restore_random_state, s
 from genzoo.registry import registry
 from genzoo.run import Run, from_main, stop_signals
 from genzoo.run_folder import RunFolder, create, cut_metrics, find_run, new_name, runs_folder
-from genzoo.sampling import build_model, choose_device, spec_of
+from genzoo.sampling import build_model, choose_device, class_of, spec_of, tokenizer_of
 from genzoo.spec import DataSpec, TrainOptions
 
 PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
@@ -76,23 +77,28 @@ def train(
 def carry_out(what: Plan, watchers: Sequence[object] = (), progress: Progress = tick) -> RunFolder:
     """Do the training that is planned; see `train`."""
     device = choose_device(what.training.device)
+    config, training = class_of(what.spec).settled(what.config, what.training)
+    what = replace(what, config=config, training=training)
     accelerator = _accelerator(what.training, device)
     device = accelerator.device if accelerator.num_processes > 1 else device
     with _own_global_state(what.training.threads, device):
         dataset, data = _first_alone(accelerator, lambda: load_data(what.training, registry(), progress))
         training = replace(what.training, steps=_steps(what.training, data), epochs=None)
         seed_everything(training.seed)
-        model = build_model(what.spec, what.config, data, device)
+        tokenizer = dataset.tokenizer if isinstance(dataset, TokenData) else None
+        model = build_model(what.spec, what.config, data, device, tokenizer)
         if accelerator.process_index:
             seed_everything(derive_seed(training.seed, "process", accelerator.process_index))
         folder = runs_folder(training.runs_dir)
         path = folder / (training.name or new_name(what.spec.name, data.name, folder))
         path = Path(from_main(accelerator, str(path)))
         if accelerator.is_main_process:
-            create(path, _record(what, training, data, accelerator, device, model))
+            created = create(path, _record(what, training, data, accelerator, device, model))
+            if tokenizer is not None:
+                created.tokenizer_file.write_text(tokenizer.json, "utf-8")
         accelerator.wait_for_everyone()
         options = what.spec.sample_options()
-        run = RunFolder(path), training, data, place(dataset, device), model, options, accelerator
+        run = RunFolder(path), training, data, _placed(dataset, device), model, options, accelerator
         return _fit(Run(*run, registry().watch(list(watchers)), None), model)
 
 
@@ -122,7 +128,7 @@ def resume(
     """
     folder = find_run(run, runs_dir, to_resume=True)
     spec, plugin = spec_of(folder)
-    training = build(TrainOptions, folder.record["training"], "run.json")
+    training = folder.training
     changes: dict[str, Any] = {"steps": steps, "device": device, "threads": threads}
     training = replace(training, **{key: value for key, value in changes.items() if value is not None})
     _check_length(folder, training)
@@ -133,19 +139,20 @@ def resume(
         config: Any = build(
             spec.config, folder.record["options"], f"{spec.name} ({plugin.distribution} {plugin.version})"
         )
-        dataset, data = _first_alone(accelerator, lambda: load_data(training, registry(), progress))
+        tokenizer = tokenizer_of(folder)
+        dataset, data = _first_alone(accelerator, lambda: load_data(training, registry(), progress, tokenizer))
         if data.fingerprint != folder.record["data_spec"]["fingerprint"]:
             raise GenzooError(
                 f"data {training.data!r} are not those that run {folder.name!r} began with; put them back"
             )
         state = checkpoint.load_newest(folder)
         _warn_of_changes(folder, accelerator, chosen)
-        model = build_model(spec, config, data, chosen)
+        model = build_model(spec, config, data, chosen, tokenizer)
         if accelerator.is_main_process:
             folder.remove_leftovers()
             cut_metrics(folder, state[0])
             folder.update(training=to_json(training), steps_total=training.steps, process=os.getpid())
-        given = folder, training, data, place(dataset, chosen), model, spec.sample_options(), accelerator
+        given = folder, training, data, _placed(dataset, chosen), model, spec.sample_options(), accelerator
         return _fit(Run(*given, registry().watch(list(watchers)), state), model, hold=False)
 
 
@@ -217,10 +224,14 @@ def _held(folder: RunFolder, is_main: bool) -> Iterator[None]:
         yield
 
 
-def _first_alone(accelerator: Accelerator, load: Any) -> tuple[ImageData, DataSpec]:
+def _placed(data: ImageData | TokenData, device: torch.device) -> ImageData | TokenData:
+    return data.place(device) if isinstance(data, TokenData) else place(data, device)
+
+
+def _first_alone(accelerator: Accelerator, load: Any) -> tuple[ImageData | TokenData, DataSpec]:
     """Load data on the main process first, so that a download happens once."""
     with accelerator.main_process_first():
-        loaded: tuple[ImageData, DataSpec] = load()
+        loaded: tuple[ImageData | TokenData, DataSpec] = load()
     return loaded
 
 
@@ -257,6 +268,7 @@ def _record(
         "options": to_json(what.config),
         "training": to_json(training),
         "data_spec": data.to_json(),
+        "tokenizer_sha256": model.tokenizer.sha256 if data.modality == "text" else None,
         "parameters": sum(p.numel() for p in model.parameters()),
         "status": "running",
         "error": None,

@@ -14,11 +14,11 @@ from genzoo.data.builtin import load
 from genzoo.data.images import Order, batches, place
 from genzoo.registry import registry
 from genzoo.run_folder import RunFolder
-from genzoo.spec import TrainOptions
+from genzoo.spec import ImageTrainOptions
 
 
 def read(data, **options):
-    return load(TrainOptions(data=str(data), **options), registry(), files.tick)
+    return load(ImageTrainOptions(data=str(data), **options), registry(), files.tick)
 
 
 def picture(path, size=(6, 5), mode="RGB", seed=0):
@@ -252,7 +252,7 @@ def test_a_file_that_is_no_archive(tmp_path):
 )  # fmt: skip
 def test_data_that_are_not_there(data, why):
     with pytest.raises(UsageError, match=why):
-        locate(data, registry().datasets)
+        locate(data, registry().datasets, "image")
 
 
 def test_a_data_set_that_fails_is_named_in_one_line(toy):
@@ -314,7 +314,7 @@ def test_a_torchvision_for_another_torch_is_said_in_one_line(monkeypatch):
 
 def test_progress_is_told_while_files_are_read(folder):
     told = []
-    load(TrainOptions(data=str(folder)), registry(), lambda *a: told.append(a))
+    load(ImageTrainOptions(data=str(folder)), registry(), lambda *a: told.append(a))
     assert told[-1] == ("reading images", 40, 40)
 
 

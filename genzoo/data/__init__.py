@@ -58,6 +58,13 @@ DATASETS = (
         source="torchvision",
         files=("cifar-10-python.tar.gz",),
     ),
+    DatasetSpec(
+        name="python-docs",
+        summary="Python's language reference, 465,000 characters of English and code",
+        modality="text",
+        target="genzoo.data.builtin:load_python_docs",
+        source="the standard library's pydoc_data.topics; nothing is downloaded",
+    ),
 )
 
 
@@ -70,23 +77,44 @@ def data_folder(data_dir: str | None) -> Path:
     return Path(platformdirs.user_cache_dir("genzoo", appauthor=False)) / "data"
 
 
-def locate(data: str, shelf: Shelf[DatasetSpec]) -> DatasetSpec | Path:
-    """The data set that a name stands for, or the folder or `.npz` file at a path. Raises `UsageError`."""
-    names = shelf.names()
-    if data in names:
-        return shelf.get(data)[1]
-    path = Path(data).expanduser()
-    if path.is_dir() or (path.is_file() and path.suffix == ".npz"):
-        return path
+ALLOWED = {
+    "image": "a data set's name, a folder of images, or an .npz file",
+    "text": "a data set's name, a .txt, .md or .jsonl file, several with commas between, or a folder of them",
+}
+FILES = {"image": (".npz",), "text": (".txt", ".md", ".jsonl")}
+
+
+def locate(data: str, shelf: Shelf[DatasetSpec], modality: str) -> DatasetSpec | tuple[Path, ...]:
+    """The data set of a modality that a name stands for, or the folder or files at a path. Raises `UsageError`."""
+    names = sorted(name for name, _, spec in shelf if spec.modality == modality)
+    if data in shelf.names():
+        spec = shelf.get(data)[1]
+        if spec.modality != modality:
+            raise UsageError(f"--data {data} is {spec.modality} data, and the model takes {modality}; allowed is"
+                             f" {', '.join(names)}, or files")  # fmt: skip
+        return spec
+    whole = Path(data).expanduser()
+    several = modality == "text" and "," in data and not whole.exists()
+    paths = tuple(Path(part.strip()).expanduser() for part in data.split(",") if part.strip()) if several else (whole,)
+    for path in paths:
+        if not path.is_dir() and not (path.is_file() and path.suffix.lower() in FILES[modality]):
+            raise _not_data(data, path, shelf, modality, names)
+    return paths
+
+
+def _not_data(
+    data: str, path: Path, shelf: Shelf[DatasetSpec], modality: str, names: list[str]
+) -> UsageError:  # fmt: skip
+    """Why a path is no data."""
+    allowed = ALLOWED[modality]
     if path.exists():
-        raise UsageError(f"--data {data} is a file; allowed is a data set's name, a folder of images, or an .npz file")
-    if path.suffix == ".npz" or len(path.parts) > 2 or data.startswith((".", "~", os.sep)):
-        raise UsageError(
-            f"--data {data} does not exist; allowed is a data set's name, a folder of images, or an .npz file"
-        )
+        return UsageError(f"--data {path} is a file; allowed is {allowed}")
+    looks_like_one = path.suffix in (*FILES["image"], *FILES["text"]) or len(path.parts) > 2
+    if looks_like_one or data.startswith((".", "~", os.sep)):
+        return UsageError(f"--data {path} does not exist; allowed is {allowed}")
     try:
-        return shelf.get(data)[1]
+        shelf.get(data)
     except UsageError as error:
         if "given by" in str(error):
-            raise
-        raise unknown("data", data, names) from None
+            return error
+    return unknown("data", data, names)

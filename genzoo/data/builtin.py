@@ -8,7 +8,7 @@ import io
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,30 +17,66 @@ from torch import Tensor
 from genzoo.data import DATASETS, data_folder, locate
 from genzoo.data.files import Progress, load_folder, load_npz
 from genzoo.data.images import ImageData
+from genzoo.data.text import TextData, TokenData, load_text, token_data
+from genzoo.data.tokens import Tokenizer
 from genzoo.errors import GenzooError, one_line
 from genzoo.registry import Registry
-from genzoo.spec import DataSpec, TrainOptions, load_target
+from genzoo.spec import DatasetSpec, DataSpec, ImageTrainOptions, TextTrainOptions, TrainOptions, load_target
 
 DIGITS = tuple("0123456789")
+D = TypeVar("D", ImageData, TextData)
 
 
-def load(options: TrainOptions, registry: Registry, progress: Progress) -> tuple[ImageData, DataSpec]:
-    """The data that `options` ask for. Raises `GenzooError` if they cannot be had."""
-    found = locate(options.data, registry.datasets)
-    if isinstance(found, Path):
-        data = load_npz(found, options) if found.suffix == ".npz" else load_folder(found, options, progress)
-        return data, data.spec(found.resolve().stem)
-    if found.modality != "image":
-        raise GenzooError(f"data {options.data!r} are {found.modality}; this model takes images")
+def load(
+    options: TrainOptions, registry: Registry, progress: Progress, tokenizer: Tokenizer | None = None
+) -> tuple[ImageData | TokenData, DataSpec]:
+    """The data that `options` ask for; text cut by `tokenizer`, if a run has one already. Raises `GenzooError` if they
+    cannot be had."""
+    if isinstance(options, TextTrainOptions):
+        name, text = load_named_text(options, registry, progress)
+        tokens = token_data(text, options, data_folder(options.data_dir), tokenizer, progress)
+        return tokens, tokens.spec(name)
+    assert isinstance(options, ImageTrainOptions), "data are images or text"
+    return load_images(options, registry, progress)
+
+
+def load_images(options: ImageTrainOptions, registry: Registry, progress: Progress) -> tuple[ImageData, DataSpec]:
+    """The images that `options` ask for. Raises `GenzooError` if they cannot be had."""
+    found = locate(options.data, registry.datasets, "image")
+    if isinstance(found, DatasetSpec):
+        data = _from_target(found, options, ImageData)
+        return data, data.spec(options.data)
+    path = found[0]
+    data = load_npz(path, options) if path.suffix == ".npz" else load_folder(path, options, progress)
+    return data, data.spec(path.resolve().stem)
+
+
+def load_named_text(options: TextTrainOptions, registry: Registry, progress: Progress) -> tuple[str, TextData]:
+    """The name and the characters of the text that `options` ask for."""
+    found = locate(options.data, registry.datasets, "text")
+    if isinstance(found, DatasetSpec):
+        return options.data, _from_target(found, options, TextData)
+    return found[0].resolve().stem, load_text(found, options.text_field, progress)
+
+
+def _from_target(found: DatasetSpec, options: TrainOptions, kind: type[D]) -> D:
+    """The data of a registered set."""
     try:
         data = load_target(found.target, f"data {options.data!r}")(data_folder(options.data_dir))
     except GenzooError:
         raise
     except Exception as error:
         raise GenzooError(f"data {options.data!r} cannot be loaded: {one_line(error)}") from error
-    if not isinstance(data, ImageData):
-        raise GenzooError(f"data {options.data!r} gave a {type(data).__name__}, not a genzoo.ImageData")
-    return data, data.spec(options.data)
+    if not isinstance(data, kind):
+        raise GenzooError(f"data {options.data!r} gave a {type(data).__name__}, not a genzoo.{kind.__name__}")
+    return data
+
+
+def load_python_docs(data_dir: Path) -> TextData:
+    """Python's language reference as the standard library ships it for `help()`; its sections in alphabetical order."""
+    from pydoc_data.topics import topics
+
+    return TextData.of("\n\n".join(topics[name].strip() for name in sorted(topics)) + "\n")
 
 
 def load_mnist_5k(data_dir: Path) -> ImageData:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from genzoo.data.images import ImageData, to_unit
 from genzoo.errors import GenzooError, UsageError, one_line
-from genzoo.spec import TrainOptions
+from genzoo.spec import ImageTrainOptions
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 HELD_OUT = ("test", "val", "valid", "validation")
@@ -73,7 +73,7 @@ def load_image(path: str | Path, shape: tuple[int, ...]) -> Tensor:
     return to_unit(image)
 
 
-def load_folder(folder: Path, options: TrainOptions, progress: Progress) -> ImageData:
+def load_folder(folder: Path, options: ImageTrainOptions, progress: Progress) -> ImageData:
     """A folder of images: class subfolders become labels, `train` and `test` subfolders the two parts; without the
     latter every tenth image of a class is held out. Raises `GenzooError` naming files that cannot be read."""
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
@@ -171,7 +171,7 @@ def _named(bad: dict[Path, str], folder: Path) -> str:
 
 
 def _shape(
-    headers: dict[Path, tuple[tuple[int, int], str]], folder: Path, options: TrainOptions
+    headers: dict[Path, tuple[tuple[int, int], str]], folder: Path, options: ImageTrainOptions
 ) -> tuple[int, int, int]:
     sizes, modes = {size for size, _ in headers.values()}, {mode for _, mode in headers.values()}
     channels = options.channels or (1 if modes <= set(GREY) else 3)
@@ -214,7 +214,7 @@ def _split(paths: list[Path], folder: Path) -> tuple[dict[Path, int], dict[Path,
     return parts[0], parts[1], () if "" in names else tuple(names)
 
 
-def load_npz(path: Path, options: TrainOptions) -> ImageData:
+def load_npz(path: Path, options: ImageTrainOptions) -> ImageData:
     """An `.npz` with `images` ((N, H, W), (N, H, W, C) or (N, C, H, W); uint8, or floats in [0, 1]), perhaps `labels`
     (N,), perhaps `test_images` and `test_labels`; without the latter every tenth image is held out."""
     try:

@@ -31,6 +31,13 @@ def _image(name: str, unit: str, better: str, summary: str, *needs: str) -> Metr
     )  # fmt: skip
 
 
+def _text(name: str, unit: str, better: str, summary: str, *needs: str) -> MetricSpec:
+    return MetricSpec(
+        name=name, modality="text", unit=unit, better=better, summary=summary, needs=needs,
+        target=f"{_HERE}.text:{name}",
+    )  # fmt: skip
+
+
 METRICS = (
     _image("frechet_distance", "", "lower", "Fréchet distance of samples and test images in the features"),
     _image("kernel_distance", "", "lower", "squared kernel distance in the features, without bias"),
@@ -53,6 +60,19 @@ METRICS = (
     _image("reconstruction_ssim", "", "higher", "structural similarity to them of reconstructions", "reconstruct"),
     _image("nll", "nats an example", "lower", "negative log-likelihood of test images, or a bound", "log_likelihood"),
     _image("bits_per_dim", "bits", "lower", "the same for each pixel and channel", "log_likelihood"),
+    _text(
+        "bits_per_character",
+        "bits",
+        "lower",
+        "negative log-likelihood of a character of held-out text",
+        "log_likelihood",
+    ),
+    _text("nll", "nats a character", "lower", "the same in nats", "log_likelihood"),
+    _text("perplexity", "", "lower", "of a token of held-out text, as the model cuts it", "log_likelihood"),
+    _text("distinct", "share", "higher", "runs of three words among the samples that differ"),
+    _text("repetition", "share", "lower", "runs of four words that a sample said before"),
+    _text("copied_length", "characters", "lower", "the longest passage of a sample that is in the training text"),
+    _text("longest_copy", "characters", "lower", "the same of the sample that copies most"),
 )
 
 

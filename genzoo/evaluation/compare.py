@@ -8,7 +8,8 @@ from typing import Any
 
 from genzoo.data.files import Progress, tick
 from genzoo.errors import UsageError
-from genzoo.evaluation.evaluate import Evaluation, hold_against, kept, reference_of
+from genzoo.evaluation.evaluate import Evaluation, hold_against, kept
+from genzoo.evaluation.reference import reference_of
 from genzoo.run_folder import RunFolder, find_run
 from genzoo.sampling import spec_of
 

@@ -79,33 +79,23 @@ class ImageSet:
         return len(self.images)
 
 
-@dataclass(eq=False)
-class Subject:
-    """What a measure sees: samples, and what they are held against.
+@dataclass(eq=False, kw_only=True)
+class Measurable:
+    """What measures of every modality see.
 
     Attributes:
         data: what the data are like.
-        samples: what is measured.
-        train, test: the data, up to as many as the protocol takes.
         seed: of the protocol; `rng` makes random numbers of it.
-        own: where `samples` are themselves training images, which of them, int64 (N,).
         model: what made the samples; None for real data and baselines.
-        labels, test_labels: the class each sample was asked to be of, and that of each test image; or None.
     """
 
     data: DataSpec
-    samples: ImageSet
-    train: ImageSet
-    test: ImageSet
     seed: int
-    own: Tensor | None = None
     model: Generator | None = None
-    labels: Tensor | None = None
-    test_labels: Tensor | None = None
     of_data: dict[Any, Any] = field(default_factory=dict)  # what is worked out of the data alone, once for all subjects
     _of_samples: dict[Any, Any] = field(default_factory=dict, init=False)
 
-    def once(self, function: Callable[[Subject], T], *, of_data: bool = False) -> T:
+    def once(self, function: Callable[[Any], T], *, of_data: bool = False) -> T:
         """`function(self)`, worked out once for all measures of this subject; or once for all subjects, if it asks for
         nothing but `train` and `test`."""
         place = self.of_data if of_data else self._of_samples
@@ -117,6 +107,28 @@ class Subject:
     def rng(self, purpose: str) -> np.random.Generator:
         """Random numbers of this protocol for a purpose."""
         return np.random.default_rng(derive_seed(self.seed, "evaluation", purpose))
+
+
+@dataclass(eq=False, kw_only=True)
+class Subject(Measurable):
+    """What a measure of images sees: samples, and what they are held against.
+
+    Attributes:
+        data: what the data are like.
+        seed: of the protocol; `rng` makes random numbers of it.
+        model: what made the samples; None for real data and baselines.
+        samples: what is measured.
+        train, test: the data, up to as many as the protocol takes.
+        own: where `samples` are themselves training images, which of them, int64 (N,).
+        labels, test_labels: the class each sample was asked to be of, and that of each test image; or None.
+    """
+
+    samples: ImageSet
+    train: ImageSet
+    test: ImageSet
+    own: Tensor | None = None
+    labels: Tensor | None = None
+    test_labels: Tensor | None = None
 
     def resampled(self, rows: Tensor, purpose: str) -> list[Tensor]:
         """`DRAWS` draws of as many rows with replacement (the bootstrap)."""

@@ -13,6 +13,15 @@ from genzoo.evaluation import METRICS, place
 from genzoo.evaluation.evaluate import Evaluation, Measured
 from genzoo.run_folder import RunFolder
 
+COLUMNS = {  # what stands beside a value, by modality
+    "image": {"floor": "REAL DATA", "baseline": "GAUSSIAN", "noise": "NOISY DATA"},
+    "text": {"floor": "REAL TEXT", "baseline": "BEST N-GRAM"},
+}
+LEGENDS = {
+    "image": "what as many training images score (real data), a Gaussian fitted to their pixels, and training images"
+    " with noise",
+    "text": "what passages of the held-out text score (real text), and the best n-gram model of the training text",
+}
 Rows = list[tuple[str, ...]]
 ALARM = 10  # times as many copies as among real data
 ARROWS = {"lower": "↓", "higher": "↑"}
@@ -22,7 +31,8 @@ def rows(found: Sequence[Evaluation]) -> Rows:
     """A heading, and a row a measure: its name and direction, a value for each run, and what stands beside it. Where
     there are several runs, `*` marks the best and those that are not two standard errors worse."""
     names = [result.run for result in found]
-    heading = ("MEASURE", *(("VALUE",) if len(found) == 1 else names), "REAL DATA", "GAUSSIAN", "NOISY DATA")
+    columns = COLUMNS[found[0].protocol.get("modality", "image")]
+    heading = ("MEASURE", *(("VALUE",) if len(found) == 1 else names), *columns.values())
     table: Rows = [heading]
     for key in _keys(found):
         own = [next((m for m in result.measures if (m.name, m.of) == key), None) for result in found]
@@ -31,7 +41,7 @@ def rows(found: Sequence[Evaluation]) -> Rows:
         cells = ["" if m is None else _value(m) + (" *" if id(m) in best else "") for m in own]
         beside = [
             next((number(getattr(m, part)) for m in own if m is not None and getattr(m, part) is not None), "")
-            for part in ("floor", "baseline", "noise")
+            for part in columns
         ]
         name = f"{measure.name} {ARROWS[measure.better]}" + (f" ({measure.of})" if measure.of else "")
         table.append((name, *cells, *beside))
@@ -67,6 +77,11 @@ def number(value: float, digits: int = 4) -> str:
 def heading(result: Evaluation) -> str:
     """In one line, what was measured how."""
     protocol = result.protocol
+    if protocol.get("modality") == "text":
+        return (
+            f"{protocol['samples']:,} samples of seed {protocol['seed']}, and {protocol['test_characters']:,} held-out"
+            f" characters of {protocol['data']}; {protocol['training_characters']:,} characters are for training"
+        )
     right = (
         "" if protocol["features_accuracy"] is None else f", {protocol['features_accuracy']:.1%} of test images right"
     )
@@ -111,11 +126,21 @@ def page(found: Sequence[Evaluation], folders: Sequence[RunFolder | None]) -> st
     lines.append("</tbody></table>")
     lines += [f"<p class=note>{html.escape(note)}</p>" for note in notes(found)]
     lines.append("<details><summary>What the measures are</summary><dl>")
-    lines += [f"<dt>{spec.name} {ARROWS[spec.better]}</dt><dd>{html.escape(spec.summary)}</dd>" for spec in METRICS]
+    modality = found[0].protocol.get("modality", "image")
+    lines += [
+        f"<dt>{spec.name} {ARROWS[spec.better]}</dt><dd>{html.escape(spec.summary)}</dd>"
+        for spec in METRICS
+        if spec.modality == modality
+    ]
     lines.append("</dl></details>")
     for result, folder in zip(found, folders, strict=True):
         lines += _section(result, folder)
-    return PAGE.format(title=html.escape(title), heading=html.escape(heading(found[0])), body="\n".join(lines))
+    return PAGE.format(
+        title=html.escape(title),
+        heading=html.escape(heading(found[0])),
+        legend=LEGENDS[modality],
+        body="\n".join(lines),
+    )
 
 
 def _section(result: Evaluation, folder: RunFolder | None) -> list[str]:
@@ -132,6 +157,8 @@ def _section(result: Evaluation, folder: RunFolder | None) -> list[str]:
             ("neighbours.png", "samples, AI-generated, each above the training image nearest to it"),
         ):
             lines += _figure(result.path.with_name(name), text)
+        if (texts := result.path.with_name("samples.txt")).exists():
+            lines.append(f"<h3>Samples, AI-generated</h3><pre>{html.escape(texts.read_text('utf-8'))}</pre>")
     if folder is not None and folder.metrics():
         from genzoo import samples, show
 
@@ -169,12 +196,12 @@ table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; display:
 th, td {{ padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }}
 th:first-child, td:first-child {{ text-align: left; }}
 figure {{ margin: 1rem 0; }} img {{ max-width: 100%; min-width: 16rem; image-rendering: pixelated; }}
+pre {{ white-space: pre-wrap; background: #f6f6f6; padding: .7rem; }}
 figcaption, .note {{ color: #555; }} dt {{ font-weight: 600; }}
 </style></head><body>
 <h1>{title}</h1>
-<p>{heading}. Beside each value: what as many training images score (real data), a Gaussian fitted to their pixels, and
-training images with noise. ↓ is better low, ↑ high; ± is a standard error; * marks the best and what is not two
-standard errors worse.</p>
+<p>{heading}. Beside each value: {legend}. ↓ is better low, ↑ high; ± is a standard error; * marks the best and what
+is not two standard errors worse.</p>
 {body}
 </body></html>
 """

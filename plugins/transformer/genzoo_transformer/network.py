@@ -1,0 +1,145 @@
+"""The networks of transformers: built from options or a pretrained model's configuration, and made faster on CPUs.
+
+What is replaced computes the same to rounding, and weights keep their names, so that transformers reads them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config, LlamaConfig
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
+from transformers.pytorch_utils import Conv1D
+from transformers.utils import logging
+
+import genzoo
+from genzoo import GenzooError, UsageError
+from genzoo_transformer import TransformerOptions
+
+
+def build(config: TransformerOptions, vocabulary: int) -> Any:
+    """The network that options describe, with fresh weights, for numbers in [0, vocabulary)."""
+    network = AutoModelForCausalLM.from_config(described(config, vocabulary), attn_implementation="sdpa")
+    if network.config.vocab_size < vocabulary:
+        raise ValueError(f"the pretrained model knows {network.config.vocab_size} tokens, its tokeniser {vocabulary}")
+    add_dropout(network, config.dropout)
+    make_faster(network)
+    return network
+
+
+def described(config: TransformerOptions, vocabulary: int) -> Any:
+    """The same as transformers has it."""
+    if config.from_config is not None:
+        values = json.loads(config.from_config)
+        found = AutoConfig.for_model(values.pop("model_type"), **values)
+        for name in ("resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout"):
+            if hasattr(found, name):
+                setattr(found, name, 0.0)
+        return found
+    none: dict[str, Any] = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    if config.architecture == "gpt2":
+        return GPT2Config(
+            vocab_size=vocabulary, n_layer=config.num_layers, n_head=config.num_heads, n_embd=config.hidden_size,
+            n_positions=config.context_length, resid_pdrop=config.dropout, embd_pdrop=config.dropout, attn_pdrop=0.0,
+            activation_function="gelu_pytorch_tanh", **none,
+        )  # fmt: skip
+    wide = 16 * round(config.hidden_size * 8 / 3 / 16)  # as many weights as GPT-2's two matrices have (Shazeer 2020)
+    return LlamaConfig(
+        vocab_size=vocabulary, num_hidden_layers=config.num_layers, num_attention_heads=config.num_heads,
+        hidden_size=config.hidden_size, intermediate_size=max(16, wide), max_position_embeddings=config.context_length,
+        **none,
+    )  # fmt: skip
+
+
+class FasterConv1D(Conv1D):  # type: ignore[misc]
+    """GPT-2's linear layer, whose weight is (in, out), through genzoo's."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return genzoo.Linear.product(x, self.weight.t(), self.bias)
+
+
+class FasterRMSNorm(LlamaRMSNorm):  # type: ignore[misc]
+    """RMSNorm (Zhang & Sennrich 2019) by torch's own function."""
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        if hidden_states.dtype != torch.float32:
+            found: Tensor = super().forward(hidden_states)
+            return found
+        return F.rms_norm(hidden_states, self.weight.shape, self.weight, self.variance_epsilon)
+
+
+FASTER: dict[type, type] = {
+    nn.Linear: genzoo.Linear, Conv1D: FasterConv1D, LlamaRMSNorm: FasterRMSNorm, nn.Dropout: genzoo.Dropout,
+}  # fmt: skip
+
+
+def make_faster(network: nn.Module) -> None:
+    """Let modules compute by faster functions; what they hold stays as it is."""
+    for module in network.modules():
+        if type(module) in FASTER:
+            module.__class__ = FASTER[type(module)]
+
+
+def add_dropout(network: nn.Module, share: float) -> None:
+    """Dropout behind the embeddings and what each layer adds to the residual stream (Vaswani et al. 2017, 5.4), which
+    llama's code leaves out."""
+    if share == 0:
+        return
+    for name, module in list(network.named_modules()):
+        if name.endswith(("embed_tokens", "o_proj", "down_proj")):
+            module.add_module("dropout", genzoo.Dropout(share))
+            module.register_forward_hook(lambda module, _inputs, output: module.dropout(output))
+
+
+def settle(name: str) -> tuple[Path, str, int]:
+    """The folder of a pretrained model, fetched from the hub if it is not one, its configuration as JSON, and how many
+    tokens it sees at once. Raises `UsageError` for what is no such model."""
+    folder = Path(name).expanduser()
+    folder = folder.resolve() if folder.exists() else _fetched(name)
+    if not (folder / "config.json").is_file():
+        raise UsageError(f"--from {name} has no config.json; allowed is a folder that save_pretrained wrote")
+    try:
+        config = AutoConfig.from_pretrained(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"--from {name} cannot be read: {_first_line(error)}") from None
+    if not list(folder.glob("*.safetensors")):
+        raise UsageError(f"--from {name} has no .safetensors file, the only format of weights that is read")
+    values = config.to_dict()
+    longest = values.get("max_position_embeddings") or values.get("n_positions") or 1024
+    return folder, json.dumps(values), int(longest)
+
+
+def _fetched(name: str) -> Path:
+    if name.startswith((".", "~", "/")) or name.count("/") > 1:
+        raise UsageError(f"--from {name} does not exist; allowed is a folder, or a name on the Hugging Face hub")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
+    except Exception as error:  # of the network, the hub or the name
+        raise UsageError(
+            f"--from {name} is no folder here, and cannot be fetched from the Hugging Face hub ({_first_line(error)})"
+        ) from None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def load_pretrained(network: Any, folder: str) -> None:
+    """Put the weights of a folder into a network. Raises `GenzooError` if they are not all there."""
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        found = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+        network.load_state_dict(found.state_dict())
+    except (OSError, ValueError, RuntimeError) as error:
+        raise GenzooError(f"the weights in {folder} cannot be read: {_first_line(error)}") from None
+    finally:
+        if bars:
+            logging.enable_progress_bar()
