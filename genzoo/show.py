@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import warnings
 from pathlib import Path
 from typing import Any, cast
 
@@ -69,7 +70,9 @@ def picture(run: RunFolder) -> Tensor:
         axes.grid(alpha=0.3)
         if len(parts) > 1:
             axes.legend(fontsize=8)
-    figure.canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # of texts: a box stands for it
+        figure.canvas.draw()
     array = np.asarray(figure.canvas.buffer_rgba())[:, :, :3]  # type: ignore[attr-defined]
     return torch.from_numpy(array.copy()).permute(2, 0, 1)
 

@@ -26,7 +26,7 @@ import genzoo
 from genzoo import DataSpec, Generator, RandomStreams, Run, TextTrainOptions
 from genzoo_transformer import TransformerOptions, TransformerSampleOptions
 from genzoo_transformer.drawing import Chooser, Until
-from genzoo_transformer.network import build, load_pretrained, settle
+from genzoo_transformer.network import build, load_pretrained, settle, silence
 
 SCORED = 2**24  # logits that are worked out at a time where a text is scored
 AT_ONCE = 64  # random numbers that are drawn at a time
@@ -201,7 +201,8 @@ class Transformer(Generator):
     # The formats of other libraries
 
     def export(self, folder: Path) -> str:
-        self.network.save_pretrained(folder)
+        with silence():
+            self.network.save_pretrained(folder)
         (folder / "tokenizer.json").write_text(self.tokenizer.json, "utf-8")
         tokenizer = PreTrainedTokenizerFast(
             tokenizer_file=str(folder / "tokenizer.json"), model_max_length=self.config.context_length,

@@ -6,6 +6,8 @@ What is replaced computes the same to rounding, and weights keep their names, so
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -133,13 +135,21 @@ def _first_line(error: BaseException) -> str:
 
 def load_pretrained(network: Any, folder: str) -> None:
     """Put the weights of a folder into a network. Raises `GenzooError` if they are not all there."""
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
     try:
-        found = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+        with silence():
+            found = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
         network.load_state_dict(found.state_dict())
     except (OSError, ValueError, RuntimeError) as error:
         raise GenzooError(f"the weights in {folder} cannot be read: {_first_line(error)}") from None
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """transformers shows no bars of its own."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
     finally:
-        if bars:
+        if shown:
             logging.enable_progress_bar()

@@ -1,0 +1,546 @@
+"""The Transformer: attention is its formula, the likelihood is a likelihood, and what is drawn follows it."""
+
+import itertools
+import json
+import math
+import sys
+from io import StringIO
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import genzoo
+from genzoo import DataSpec, GenzooError, RandomStreams, UsageError, cli, provenance
+from genzoo.data import tokens
+from genzoo.registry import registry
+from genzoo_transformer import TransformerOptions, TransformerSampleOptions
+from genzoo_transformer.drawing import Chooser, Until
+from genzoo_transformer.model import Transformer
+from genzoo_transformer.network import build, described
+
+TEXT = "the cat sat on the mat, and the dog sat on the log; é and 🙂 were there too.\n" * 40
+SMALL = {"num_layers": 2, "num_heads": 2, "hidden_size": 16, "context_length": 16}
+ARCHITECTURES = ("gpt2", "llama")
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENZOO_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv("GENZOO_DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def genzoo_command(monkeypatch, capfd):
+    """The `genzoo` command, in this process: its status and what it printed."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["genzoo", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capfd.readouterr()
+        return SimpleNamespace(status=ended.value.code, out=printed.out, err=printed.err)
+
+    return call
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "cats.txt"
+    path.write_text(TEXT, "utf-8")
+    return str(path)
+
+
+def options(**changes):
+    return TransformerOptions(**SMALL | changes)
+
+
+def model_of(kind="characters", text=TEXT, **changes):
+    """An untrained model of a text, with weights large enough that what it says is not flat."""
+    torch.manual_seed(0)
+    tokenizer = tokens.make(kind, 300, [text])
+    data = DataSpec(
+        name="t", modality="text", shape=(tokenizer.size,), classes=(), train_count=1, test_count=1, fingerprint=""
+    )
+    model = Transformer(options(**changes), data)
+    model.tokenizer = tokenizer
+    for name, parameter in model.network.named_parameters():
+        if parameter.ndim >= 2:
+            torch.nn.init.normal_(parameter, std=0.3)
+        elif "bias" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model.eval()
+
+
+def train(data, **changes):
+    given = SMALL | {"steps": 6, "batch_size": 4, "log_every": 2, "eval_every": 3, "sample_every": 0, "save_every": 0}
+    return genzoo.train("transformer", data=data, **given | changes)
+
+
+def draw(model, count=1, seed=0, **changes):
+    chosen = TransformerSampleOptions(**{"max_new_tokens": 12} | changes)
+    with torch.no_grad():
+        return model.sample(count, options=chosen, rng=RandomStreams(seed, count))
+
+
+# The network
+
+
+def heads(x, count):
+    return x.view(*x.shape[:2], count, -1).transpose(1, 2)  # (B, H, T, D)
+
+
+def attention(q, k, v):
+    """softmax(Q K^T / sqrt(d)) V, later tokens masked, by hand."""
+    scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])
+    later = torch.ones(q.shape[2], q.shape[2]).triu(1).bool()
+    weights = scores.masked_fill(later, -torch.inf).exp()
+    return ((weights / weights.sum(-1, keepdim=True)) @ v).transpose(1, 2).flatten(2)
+
+
+def turned(x):
+    """Rotary positions (Su et al. 2021): pairs (i, i + D/2) turned by the position times 10000^(-2i/D)."""
+    half = x.shape[-1] // 2
+    angles = torch.arange(x.shape[2])[:, None] * 10000 ** (-torch.arange(half) * 2 / x.shape[-1])
+    one, other = x[..., :half], x[..., half:]
+    return torch.cat([one * angles.cos() - other * angles.sin(), other * angles.cos() + one * angles.sin()], -1)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_attention_is_its_formula(architecture):
+    network, seen = model_of(architecture=architecture).network, {}
+    block = network.transformer.h[0].attn if architecture == "gpt2" else network.model.layers[0].self_attn
+    block.register_forward_hook(
+        lambda _m, given, kwargs, out: seen.update(x=kwargs, y=out, given=given), with_kwargs=True
+    )
+    with torch.no_grad():
+        network(input_ids=torch.randint(0, 20, (3, 11)), use_cache=False)
+        x = seen["given"][0] if seen["given"] else seen["x"]["hidden_states"]
+        if architecture == "gpt2":
+            q, k, v = (heads(part, 2) for part in (x @ block.c_attn.weight + block.c_attn.bias).split(16, 2))
+            found = attention(q, k, v) @ block.c_proj.weight + block.c_proj.bias
+        else:
+            q, k, v = (heads(x @ layer.weight.T, 2) for layer in (block.q_proj, block.k_proj, block.v_proj))
+            found = attention(turned(q), turned(k), v) @ block.o_proj.weight.T
+    assert torch.allclose(found, seen["y"][0], atol=1e-5)
+    assert network.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_no_output_depends_on_later_tokens(architecture):
+    network = model_of(architecture=architecture).network
+    one = torch.randint(0, 20, (2, 16))
+    for place in (1, 8, 15):
+        other = one.clone()
+        other[:, place:] = (other[:, place:] + 1) % 20
+        with torch.no_grad():
+            before, after = (network(input_ids=x, use_cache=False).logits for x in (one, other))
+        assert torch.equal(before[:, :place], after[:, :place])
+        assert not torch.allclose(before[:, place:], after[:, place:])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_faster_modules_compute_the_same(architecture):
+    fast = model_of(architecture=architecture).network.train()
+    plain = AutoModelForCausalLM.from_config(described(options(architecture=architecture), fast.config.vocab_size))
+    plain.load_state_dict(fast.state_dict())
+    ids = torch.randint(0, 20, (3, 16))
+    gradients = []
+    for network in (fast, plain.train()):
+        logits = network(input_ids=ids, use_cache=False).logits
+        F.cross_entropy(logits.flatten(0, 1), ids.flatten()).backward()
+        gradients.append([logits.detach(), *(p.grad for p in network.parameters())])
+    for one, other in zip(*gradients, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_layouts_have_the_parameters_that_they_are_known_for():
+    presets = registry().generators.get("transformer")[1].presets
+    own = {name: {k: v for k, v in presets[name].items() if hasattr(TransformerOptions(), k)} for name in presets}
+    with torch.device("meta"):
+        found = build(TransformerOptions(**own["gpt2-124m"]), 50257)
+    assert sum(p.numel() for p in found.parameters()) == 124_439_808
+    assert (own["tiny"]["num_layers"], own["tiny"]["hidden_size"], own["tiny"]["context_length"]) == (4, 128, 64)
+    assert (own["small"]["num_layers"], own["small"]["hidden_size"], own["small"]["context_length"]) == (6, 384, 256)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_dropout_is_there_in_training_only(architecture):
+    network = model_of(architecture=architecture, dropout=0.5).network
+    ids = torch.randint(0, 20, (2, 8))
+    with torch.no_grad():
+        one, other = (network(input_ids=ids, use_cache=False).logits for _ in range(2))
+        assert torch.equal(one, other)
+        network.train()
+        one, other = (network(input_ids=ids, use_cache=False).logits for _ in range(2))
+    assert not torch.allclose(one, other)
+
+
+# The likelihood
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_likelihoods_of_all_texts_sum_to_one(architecture):
+    model = model_of(text="abc", architecture=architecture)
+    every = torch.tensor(list(itertools.product(range(3), repeat=4)))
+    with torch.no_grad():
+        nats = model.log_likelihood(every)
+    assert nats.shape == (81, 4)
+    assert nats.sum(1).exp().sum().item() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 16, 17, 18, 24, 25, 40, 61])
+def test_each_token_is_given_half_a_context_or_more(length, monkeypatch):
+    model = model_of()
+    ids = torch.randint(0, model.vocabulary, (2, length))
+    with torch.no_grad():
+        found = model.log_likelihood(ids)
+        assert torch.allclose(found[:, 0], torch.full((2,), -math.log(model.vocabulary)))
+        for place in range(1, length):
+            candidates = []
+            for begin in range(max(0, place - 16), max(0, place - 8) + 1):
+                logits = model.network(input_ids=ids[:, begin:place], use_cache=False).logits[:, -1]
+                candidates.append(logits.log_softmax(1).gather(1, ids[:, place : place + 1])[:, 0])
+            nearest = min((found[:, place] - one).abs().max() for one in candidates)
+            assert nearest < 1e-4, place
+        monkeypatch.setattr("genzoo_transformer.model.SCORED", 1)  # a passage at a time
+        assert torch.allclose(model.log_likelihood(ids), found, atol=1e-5)
+
+
+# Drawing
+
+
+def test_tokens_are_drawn_with_their_shares():
+    logits = torch.tensor([[2.0, 0.0, 1.0, -1.0]])
+    numbers = (torch.arange(20000) + 0.5) / 20000
+    for temperature in (1.0, 0.5, 2.0):
+        choose = Chooser(TransformerSampleOptions(temperature=temperature))
+        drawn = choose(logits.expand(20000, 4), torch.zeros(20000, 1, dtype=torch.int64), numbers)
+        shares = drawn.bincount(minlength=4) / 20000
+        assert torch.allclose(shares, (logits[0] / temperature).softmax(0), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"top_k": 1}, {0}), ({"top_k": 2}, {0, 2}), ({"top_p": 0.5}, {0}), ({"top_p": 0.85}, {0, 2}),
+        ({"min_p": 0.3}, {0, 2}), ({"min_p": 0.1}, {0, 1, 2}), ({"temperature": 0.0}, {0}),
+        ({"repetition_penalty": 4.0, "temperature": 0.0}, {2}),
+    ],
+)  # fmt: skip
+def test_unlikely_tokens_are_left_out(given, kept):
+    logits = torch.tensor([[2.0, 0.0, 1.0, -1.0]])  # shares 0.64, 0.09, 0.24, 0.03
+    choose = Chooser(TransformerSampleOptions(**{"temperature": 1.0} | given))
+    numbers = (torch.arange(1000) + 0.5) / 1000
+    drawn = choose(logits.repeat(1000, 1), torch.zeros(1000, 1, dtype=torch.int64), numbers)
+    assert set(drawn.tolist()) == kept
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_cache_changes_nothing(architecture):
+    model = model_of(architecture=architecture)
+    prompt, wanted = "the cat", []
+    known = model.tokenizer.encode(prompt)
+    with torch.no_grad():
+        while len(known) < 17:
+            ids = torch.tensor([known])
+            known.append(int(model.network(input_ids=ids, use_cache=False).logits[0, -1].argmax()))
+        wanted = model.tokenizer.decode(known)
+    assert draw(model, prompt=prompt, temperature=0.0, max_new_tokens=len(known) - len(prompt)) == [wanted]
+
+
+def test_a_text_goes_on_beyond_the_context():
+    model = model_of()
+    (long,) = draw(model, prompt=TEXT[:40], max_new_tokens=50)
+    assert long.startswith(TEXT[:40])
+    assert len(long) == 90
+
+
+def test_static_and_growing_caches_agree(monkeypatch):
+    from transformers.cache_utils import StaticCache
+
+    model = model_of()
+    growing = draw(model, prompt="the", max_new_tokens=40)
+    monkeypatch.setattr(
+        model, "cache", lambda: StaticCache(config=model.network.config, max_cache_len=model.config.context_length)
+    )
+    assert draw(model, prompt="the", max_new_tokens=40) == growing
+
+
+def test_samples_are_functions_of_seed_and_number():
+    model = model_of()
+    three = draw(model, 3)
+    assert draw(model, 3) == three
+    assert draw(model, 1) == three[:1]
+    assert len(set(three)) == 3
+    assert draw(model, 3, seed=1) != three
+    assert draw(model, 0) == []
+
+
+@pytest.mark.parametrize("kind", tokens.KINDS)
+def test_a_stream_is_the_sample_in_whole_characters(kind):
+    model = model_of(kind)
+    pieces = list(genzoo.stream(with_spec(model), prompt="the 🙂", max_new_tokens=30, temperature=2.0))
+    assert ["".join(pieces)] == draw(model, prompt="the 🙂", max_new_tokens=30, temperature=2.0)
+    assert pieces[0] == "the 🙂"
+
+
+def with_spec(model):
+    model.spec = registry().generators.get("transformer")[1]
+    return model
+
+
+def test_what_stops_a_text_is_not_shown():
+    tokenizer = tokens.make("characters", 0, ["abcd"])
+
+    def shown(text, stop):
+        until = Until(tokenizer, stop, set())
+        pieces = [until.add(token) for token in tokenizer.encode(text)]
+        return "".join(pieces) + until.rest(), until.ended
+
+    assert shown("aabacab", "ca")[0] == "aaba"
+    assert shown("aabaab", "ca")[0] == "aabaab"
+    assert shown("aaab", "aab")[0] == "a"
+    until = Until(tokenizer, "bc", set())
+    assert [until.add(token) for token in tokenizer.encode("abdb")] == ["a", "", "bd", ""]
+    assert until.rest() == "b"
+    ending = Until(tokenizer, None, {3})
+    assert [ending.add(token) for token in (0, 3, 0)] == ["a", "", ""]
+    assert ending.ended
+
+
+# Training
+
+
+def test_training_learns_and_keeps_the_best(data):
+    run = train(data, steps=60, eval_every=20, learning_rate=1e-2)
+    lines = run.metrics()
+    scores = [line["test/loss"] for line in lines if "test/loss" in line]
+    assert lines[-1]["loss"] < 0.8 * lines[0]["loss"]
+    assert run.best()["score"] == min(scores)
+    assert lines[-1]["tokens_per_second"] > 0
+    assert lines[0]["bits_per_character"] == pytest.approx(lines[0]["loss"] / math.log(2), rel=1e-5)
+    model = genzoo.load(run)
+    ids = torch.tensor([model.tokenizer.encode(TEXT[-len(TEXT) // 10 :])])
+    with torch.no_grad():
+        assert -model.log_likelihood(ids).mean().item() == pytest.approx(min(scores), rel=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_stopped_run_is_exactly_one_that_was_never_stopped(data, architecture):
+    given = {"architecture": architecture, "dropout": 0.1, "accumulation": 2}
+    whole = train(data, name="whole", **given)
+
+    class Stop:
+        def genzoo_run_logged(self, run, step):
+            if step == 2:
+                run.stop_signal = 15
+
+    with pytest.raises(genzoo.Interrupted):
+        train(data, name="parts", watchers=[Stop()], **given)
+    parts = genzoo.resume("parts")
+    one, other = (genzoo.load(run, weights="last").state_dict() for run in (whole, parts))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_batch_in_parts_is_a_batch(data):
+    whole, parts = (train(data, name=f"n{n}", accumulation=n, batch_size=6) for n in (1, 3))
+    one, other = (genzoo.load(run, weights="last").state_dict() for run in (whole, parts))
+    assert all(torch.allclose(one[key], other[key], atol=1e-4) for key in one)
+
+
+def test_the_learning_rate_rises_and_falls():
+    model = model_of(warmup_steps=10)
+    rates = [model.rate(step, 200) for step in range(200)]
+    assert rates[:10] == pytest.approx([0.1 * n for n in range(1, 11)])
+    assert max(rates) == 1
+    assert all(a >= b for a, b in itertools.pairwise(rates[9:]))
+    assert rates[-1] < 1e-3
+
+
+def test_operations_are_counted():
+    model = model_of()
+    multiplied = sum(p.numel() for p in model.parameters()) - model.vocabulary * 16  # but for the embedding
+    assert model.flops_per_token() == 6 * multiplied + 12 * 2 * 16 * 16
+    tied = model_of(architecture="gpt2")
+    every = sum(p.numel() for p in tied.parameters())  # the embedding is the last layer too; positions are looked up
+    assert tied.flops_per_token() == 6 * (every - 16 * 16) + 12 * 2 * 16 * 16
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"hidden_size": 15}, "--hidden-size is 15, which --num-heads 2 does not divide"),
+        ({"hidden_size": 18, "num_heads": 6}, "an odd width of a head"),
+        ({"context_length": 4000}, "fewer than the 4,001 of a passage; give more text"),
+        ({"tokenizer": "words"}, "--tokenizer is 'words'"),
+        ({"from_": "./nowhere"}, "--from ./nowhere does not exist"),
+        ({"data": "mnist"}, "is image data"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(data, given, says):
+    with pytest.raises(UsageError, match=says):
+        train(**{"data": data} | given)
+
+
+def test_a_hub_name_without_a_network_fails_in_one_line(data, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UsageError, match="--from someone/something is no folder here, and cannot be fetched") as caught:
+        train(data, from_="someone/something")
+    assert "\n" not in str(caught.value)
+
+
+# The formats of other libraries
+
+
+@pytest.mark.parametrize(("architecture", "kind"), [("gpt2", "bpe"), ("llama", "characters"), ("llama", "bytes")])
+def test_transformers_reads_what_is_exported(data, tmp_path, architecture, kind):
+    run = train(data, architecture=architecture, tokenizer=kind, vocab_size=300, steps=30, learning_rate=1e-2)
+    folder = tmp_path / "out"
+    line = genzoo.export(run, folder)
+    model = genzoo.load(run)
+    theirs, tokenizer = eval(line, {"AutoModelForCausalLM": AutoModelForCausalLM, "AutoTokenizer": AutoTokenizer})
+    prompt = "the cat 🙂"
+    ids = tokenizer(prompt, return_tensors="pt").input_ids
+    assert ids[0].tolist() == model.tokenizer.encode(prompt)
+    with torch.no_grad():
+        one = model.network(input_ids=ids, use_cache=False).logits
+        assert torch.allclose(one, theirs.eval()(input_ids=ids).logits, atol=1e-5)
+        count = 15 - ids.shape[1] if ids.shape[1] < 14 else 1
+        greedy = theirs.generate(ids, do_sample=False, max_new_tokens=count)
+    assert [tokenizer.decode(greedy[0])] == draw(model, prompt=prompt, temperature=0.0, max_new_tokens=count)
+
+
+def test_a_pretrained_model_goes_on_with_its_own_tokeniser(data, tmp_path):
+    first = train(data, tokenizer="bpe", vocab_size=300, steps=40, learning_rate=1e-2, architecture="gpt2")
+    genzoo.export(first, tmp_path / "pretrained")
+    other = tmp_path / "other.txt"
+    other.write_text("a dog and a cat, and 日本 too;\n" * 60, "utf-8")
+    tuned = train(str(other), from_=str(tmp_path / "pretrained"), learning_rate=1e-9, context_length=8)
+    assert tuned.record["training"]["tokenizer"] == str(tmp_path / "pretrained")
+    one, two = (genzoo.load(run, weights="last") for run in (first, tuned))
+    assert one.tokenizer.encode(TEXT) == two.tokenizer.encode(TEXT)
+    assert two.config.context_length == 8
+    for key, value in one.state_dict().items():
+        assert torch.allclose(value, two.state_dict()[key], atol=1e-5), key
+    (tmp_path / "pretrained").rename(tmp_path / "gone")
+    assert genzoo.sample(tuned, prompt="the", max_new_tokens=3)[0].startswith("the")
+    with pytest.raises(UsageError, match="--from brings its own tokeniser"):
+        train(data, from_=str(tmp_path / "gone"), tokenizer="bpe")
+
+
+def test_weights_in_pickles_are_not_read(data, tmp_path):
+    run = train(data)
+    genzoo.export(run, tmp_path / "out")
+    (tmp_path / "out" / "model.safetensors").rename(tmp_path / "out" / "pytorch_model.bin")
+    with pytest.raises(UsageError, match=r"no .safetensors file, the only format"):
+        train(data, from_=str(tmp_path / "out"))
+
+
+# The command
+
+
+def test_the_command_streams_writes_and_says(data, tmp_path, genzoo_command, monkeypatch):
+    given = [f"--{key.replace('_', '-')}={value}" for key, value in SMALL.items()]
+    trained = genzoo_command("train", "transformer", "--data", data, *given, "--steps", 4, "--batch-size", 2)
+    assert trained.status == 0, trained.err
+    assert "step-00000004.txt" in trained.out
+    monkeypatch.setattr(sys, "stdin", StringIO(""))
+    out = tmp_path / "text.txt"
+    drawn = genzoo_command(
+        "sample", "transformer", "--prompt", "the cat", "--max-new-tokens", 9, "--out", out, "--top-k", 5
+    )
+    assert drawn.out.startswith("the cat")
+    assert out.read_text("utf-8") + "\n" == drawn.out
+    facts = provenance.read(out)["genzoo"]
+    assert facts["top_k"] == 5
+    assert "prompt" not in facts
+    again = genzoo_command("sample", "transformer", "--out", out)
+    assert (again.status, "exists; give --overwrite" in again.err) == (2, True)
+    several = json.loads(genzoo_command("sample", "transformer", "-n", 3, "--max-new-tokens", 4, "--json").out)
+    assert len(several["samples"]) == 3
+    assert genzoo_command("sample", "transformer", "-n", 2, "--max-new-tokens", 4).out.count("\n\n---\n\n") == 1
+    monkeypatch.setattr(sys, "stdin", StringIO("the dog"))
+    assert genzoo_command("sample", "transformer", "--prompt", "-", "--max-new-tokens", 3).out.startswith("the dog")
+    for wrong, says in [
+        (["--prompt", "日本"], "the model never saw the character"),
+        (["--prompt", ""], "--prompt is empty"),
+        (["--separate"], "--separate is for pictures"),
+        (["--label", "3"], "was not trained with labels"),
+        (["--out", "x.png"], "allowed is a file that ends in .txt"),
+        (["--temperature", "-1"], "--temperature is '-1'; allowed is a number with 0 <= x"),
+    ]:
+        outcome = genzoo_command("sample", "transformer", *wrong)
+        assert (outcome.status, says in outcome.err) == (2, True), outcome
+    for verb in ("reconstruct", "interpolate"):
+        assert "cannot" in genzoo_command(verb, "transformer").err
+    assert genzoo_command("show", "transformer").status == 0
+
+
+def test_a_stream_that_is_interrupted_keeps_what_was_said(data, tmp_path, genzoo_command, monkeypatch):
+    train(data)
+
+    def stream(self, *, options, rng):
+        yield "the begin"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Transformer, "stream", stream)
+    monkeypatch.setattr(sys, "stdin", StringIO(""))
+    outcome = genzoo_command("sample", "transformer", "--out", tmp_path / "text.txt")
+    assert (outcome.status, outcome.out) == (130, "the begin\n")
+    assert outcome.err.strip() == "genzoo: stopped"
+    assert (tmp_path / "text.txt").read_text() == "the begin"
+
+
+def test_a_damaged_tokeniser_of_a_run_is_said(data):
+    run = train(data)
+    content = run.tokenizer_file.read_text("utf-8")
+    run.tokenizer_file.write_text(content.replace('"t"', '"T"'), "utf-8")
+    with pytest.raises(GenzooError, match=r"tokenizer.json is not the one that it began with"):
+        genzoo.sample(run, max_new_tokens=2)
+
+
+# Evaluation
+
+
+def test_a_run_is_measured_beside_real_text_and_the_best_ngram(data, genzoo_command):
+    run = train(data, steps=80, learning_rate=1e-2)
+    first = genzoo.evaluate(run, 4, max_new_tokens=60)
+    found = {measure.name: measure for measure in first.measures}
+    assert not first.left_out
+    assert set(found) == {
+        "nll", "bits_per_character", "perplexity", "distinct", "repetition", "copied_length", "longest_copy",
+    }  # fmt: skip
+    assert found["bits_per_character"].value == pytest.approx(found["nll"].value / math.log(2))
+    assert found["perplexity"].value == pytest.approx(math.exp(found["nll"].value))  # a token is a character here
+    assert found["nll"].baseline < found["nll"].value  # of a text that repeats, which 80 steps do not learn by heart
+    assert found["longest_copy"].floor <= 60
+    assert genzoo.evaluate(run, 4, max_new_tokens=60).measures == first.measures
+    beside = first.path.with_name("samples.txt")
+    assert provenance.read(beside)["genzoo"]["run"] == run.name
+    other = train(data, tokenizer="bytes", steps=20, name="bytes")
+    table = genzoo_command("compare", run.name, other.name, "-n", 4).out
+    assert "BEST N-GRAM" in table
+    assert "perplexity ↓ (256 bytes)" in table
+    report = json.loads(genzoo_command("evaluate", run.name, "-n", 4, "--json").out)
+    assert {"name", "value", "unit", "better", "uncertainty", "floor", "baseline"} <= set(report["measures"][0])
+    assert "--features is for images" in genzoo_command("evaluate", run.name, "--features", "random").err
+
+
+def test_bits_a_character_do_not_depend_on_the_tokeniser():
+    """A model that says nothing says log2 of its vocabulary a token, which evaluation counts by characters."""
+    model = with_spec(model_of("bytes"))
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    from genzoo.evaluation.text import TextSubject, bits_per_character, token_nats
+
+    text = "é🙂" * 300
+    subject = TextSubject(
+        data=model.data, seed=0, model=model, samples=[], train=TEXT + text, test=text,
+        characters="".join(sorted(set(TEXT + text))),
+    )  # fmt: skip
+    assert bits_per_character(subject).value == pytest.approx(8 * 3)  # six bytes for two characters
+    assert np.allclose(subject.once(token_nats), math.log(256))
