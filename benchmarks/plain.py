@@ -33,8 +33,8 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         return self.transform(picture), int(DATA.train_labels[index])
 
 
-def take_turns(sides: dict[str, Callable[[int], float]], rounds: int, steps: int) -> None:
-    """Run every side in every round and print the medians of what they give, images a second, and the ratios to the
+def take_turns(sides: dict[str, Callable[[int], float]], rounds: int, steps: int, unit: str = "images") -> None:
+    """Run every side in every round and print the medians of what they give, units a second, and the ratios to the
     first side."""
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for side in sides.values():
@@ -46,4 +46,4 @@ def take_turns(sides: dict[str, Callable[[int], float]], rounds: int, steps: int
     first = next(iter(medians))
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {rounds} rounds of {steps} steps")
     for name, rate in medians.items():
-        print(f"{rate:9,.0f} images/s  {name:14} {first} is {medians[first] / rate:.2f} times as fast")
+        print(f"{rate:9,.0f} {unit}/s  {name:14} {first} is {medians[first] / rate:.2f} times as fast")

@@ -42,17 +42,20 @@ class _Table(SphinxDirective):
 
 
 class OptionsTable(_Table):
-    """`genzoo-options MODEL`, or of trainings `genzoo-options image` or `text`: every option and its help."""
+    """`genzoo-options MODEL`, or of trainings `genzoo-options image` or `text-only`: every option."""
 
     required_arguments = 1
     heading = ("option", "default", "allowed", "what it does")
 
     def cells(self) -> list[tuple[str, ...]]:
         name = self.arguments[0]
-        config = TRAIN_OPTIONS.get(name) or registry().generators.get(name)[1].config
+        if name == "text-only":  # what models of images do not have
+            known = {row[0] for row in rows(TRAIN_OPTIONS["image"])} - {"--data"}
+            found = [row for row in rows(TRAIN_OPTIONS["text"]) if row[0] not in known]
+        else:
+            found = list(rows(TRAIN_OPTIONS.get(name) or registry().generators.get(name)[1].config))
         return [
-            (f"`{flag}`", f"`{default}`" if default else "", allowed, text)
-            for flag, default, allowed, text in rows(config)
+            (f"`{flag}`", f"`{default}`" if default else "", allowed, text) for flag, default, allowed, text in found
         ]
 
 

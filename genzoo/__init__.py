@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from genzoo.evaluation.measures import Estimate as Estimate
     from genzoo.evaluation.measures import NotMeasurable as NotMeasurable
     from genzoo.evaluation.measures import Subject as Subject
+    from genzoo.evaluation.text import TextSubject as TextSubject
     from genzoo.generator import Encodes as Encodes
     from genzoo.generator import Evaluates as Evaluates
     from genzoo.generator import Exports as Exports
@@ -79,6 +80,7 @@ _HOME = {
     "evaluation.evaluate": ("Evaluation", "Measured", "evaluate"),
     "evaluation.features": ("Features",),
     "evaluation.measures": ("Estimate", "NotMeasurable", "Subject"),
+    "evaluation.text": ("TextSubject",),
     "generator": ("Encodes", "Evaluates", "Exports", "Generator", "HasLikelihood", "Reconstructs", "Streams"),
     "hookspecs": ("API_VERSION", "hookimpl"),
     "linear": ("Linear",),

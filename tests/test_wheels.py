@@ -69,6 +69,7 @@ def test_wheels_hold_the_package_and_nothing_else(wheels):
         "genzoo_dcgan",
         "genzoo_diffusion",
         "genzoo_gan",
+        "genzoo_transformer",
         "genzoo_vae",
     ]
     for wheel in wheels:

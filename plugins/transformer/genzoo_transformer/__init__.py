@@ -84,7 +84,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
             target="genzoo_transformer.model:Transformer",
             config=TransformerOptions,
             sample_options=TransformerSampleOptions,
-            defaults={"steps": 3000, "batch_size": 16, "eval_every": 300, "sample_every": 1000},
+            defaults={"steps": 3000, "batch_size": 16, "eval_every": 500, "sample_every": 1000},
             presets={
                 "tiny": {
                     "num_layers": 4,

@@ -1,0 +1,130 @@
+"""Training and sampling Transformers: genzoo against plain loops over the same network of transformers, run in turn.
+
+    uv run python benchmarks/transformer.py --preset tiny
+    uv run python benchmarks/transformer.py --preset small --steps 4 --rounds 3
+    uv run python benchmarks/transformer.py --preset small --sampling
+
+The plain loop has torch's own modules, AdamW that is not fused, batches stacked from slices, gradient clipping, and
+reads no loss. With `--sampling` it draws one text after 180 tokens, and looks at all of it again for each of 40 tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from plain import take_turns
+from transformers import AutoModelForCausalLM
+
+import genzoo
+from genzoo.data.builtin import load
+from genzoo.data.files import tick
+from genzoo.registry import registry
+from genzoo.spec import TextTrainOptions
+from genzoo_transformer import TransformerOptions
+from genzoo_transformer.network import described
+
+DATA = load(TextTrainOptions(), registry(), tick)[0]
+TOKENS = torch.as_tensor(DATA.train, dtype=torch.int64)
+OFF = {"save_every": 0, "sample_every": 0, "eval_every": 0}
+PROMPT, DRAWN = 180, 40  # tokens
+
+
+def layout(preset: str) -> dict[str, Any]:
+    """The options of a preset, without dropout, in which the sides differ."""
+    spec = registry().generators.get("transformer")[1]
+    chosen = {**spec.defaults, **(spec.presets[preset] if preset else {})}
+    return {key: value for key, value in chosen.items() if key not in OFF and key != "steps"} | {"dropout": 0.0}
+
+
+def engine(steps: int, given: dict[str, Any]) -> float:
+    """Tokens a second of a genzoo training."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = genzoo.train("transformer", steps=steps, runs_dir=folder, **given, **OFF)
+        return steps * tokens_of_step(given) / run.record["seconds"]
+
+
+def tokens_of_step(given: dict[str, Any]) -> int:
+    return int(given["batch_size"] * config_of(given).context_length)
+
+
+def config_of(given: dict[str, Any]) -> TransformerOptions:
+    return TransformerOptions(**{key: value for key, value in given.items() if hasattr(TransformerOptions(), key)})
+
+
+def plain_network(config: TransformerOptions) -> Any:
+    return AutoModelForCausalLM.from_config(described(config, DATA.tokenizer.size), attn_implementation="sdpa")
+
+
+def plain(steps: int, given: dict[str, Any]) -> float:
+    """The same of a plain loop."""
+    config = config_of(given)
+    length, network = config.context_length, plain_network(config).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=0.1)
+    start = time.perf_counter()
+    for _ in range(steps):
+        places = torch.randint(0, len(TOKENS) - length, (given["batch_size"],)).tolist()
+        x = torch.stack([TOKENS[place : place + length] for place in places])
+        y = torch.stack([TOKENS[place + 1 : place + 1 + length] for place in places])
+        loss = F.cross_entropy(network(input_ids=x).logits.flatten(0, 1), y.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+    return steps * tokens_of_step(given) / (time.perf_counter() - start)
+
+
+def cached(count: int, model: Any) -> float:
+    """Tokens a second of genzoo's stream after a prompt of 180 tokens."""
+    prompt = model.tokenizer.decode(TOKENS[:PROMPT].tolist())
+    start = time.perf_counter()
+    for _ in range(count):
+        text = "".join(genzoo.stream(model, prompt=prompt, max_new_tokens=DRAWN, top_k=40))
+        assert len(text) == len(prompt) + DRAWN
+    return count * DRAWN / (time.perf_counter() - start)
+
+
+@torch.no_grad()
+def recomputing(count: int, network: Any) -> float:
+    """The same of a loop that looks at the whole context for each token."""
+    start = time.perf_counter()
+    for _ in range(count):
+        known = TOKENS[None, :PROMPT]
+        for _ in range(DRAWN):
+            logits = network(input_ids=known, use_cache=False).logits[:, -1] / 0.8
+            logits[logits < logits.topk(40).values[:, -1:]] = -torch.inf
+            known = torch.cat([known, torch.multinomial(logits.softmax(1), 1)], dim=1)
+    return count * DRAWN / (time.perf_counter() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--preset", default="", help="tiny, small or gpt2-124m; else the default layout.")
+    parser.add_argument("--architecture", default="llama", help="gpt2 or llama.")
+    parser.add_argument("--sampling", action="store_true", help="Draw text instead.")
+    arguments = parser.parse_args()
+    given = layout(arguments.preset) | {"architecture": arguments.architecture}
+    if arguments.sampling:
+        with tempfile.TemporaryDirectory() as folder:
+            model = genzoo.load(
+                genzoo.train("transformer", steps=1, runs_dir=folder, **given | {"batch_size": 1}, **OFF)
+            )
+        sides = {
+            "genzoo": partial(cached, model=model),
+            "recomputing": partial(recomputing, network=plain_network(config_of(given)).eval()),
+        }
+        take_turns(sides, arguments.rounds, 3, unit="tokens")
+    else:
+        sides = {"genzoo": partial(engine, given=given), "plain loop": partial(plain, given=given)}
+        take_turns(sides, arguments.rounds, arguments.steps, unit="tokens")
+
+
+if __name__ == "__main__":
+    main()
