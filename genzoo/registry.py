@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
+from time import perf_counter
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
@@ -27,7 +28,8 @@ Spec = TypeVar("Spec", GeneratorSpec, DatasetSpec, CommandSpec, MetricSpec, Feat
 class Plugin:
     """One entry point: its name, its distribution, and what became of it.
 
-    `status` is "loaded", "blocked" or "failed"; `problems` says in words what is wrong, one text a problem.
+    `status` is "loaded", "blocked" or "failed"; `problems` says in words what is wrong, one text each; `seconds` is
+    how long importing it and calling its hooks took.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Plugin:
     version: str
     status: str = "loaded"
     problems: list[str] = field(default_factory=list)
+    seconds: float = 0.0
     module: ModuleType | None = None
 
 
@@ -146,7 +149,9 @@ class Registry:
             if (allowed is not None and not names & allowed) or (blocked is not None and names & blocked):
                 plugin.status = "blocked"
             else:
+                start = perf_counter()
                 self._load(plugin, target)
+                plugin.seconds = perf_counter() - start
 
     def _add_own(self) -> None:
         from genzoo.data import DATASETS
@@ -236,7 +241,7 @@ WATCHED = ("genzoo_run_started", "genzoo_run_logged", "genzoo_run_saved", "genzo
 RESERVED_COMMANDS: set[str] = {
     "list", "info", "train", "resume", "sample", "reconstruct", "interpolate", "export", "evaluate", "compare",
     "runs", "show", "data",
-    "plugins", "provenance",
+    "plugins", "provenance", "new", "check", "install", "uninstall", "doctor",
 }  # fmt: skip
 
 

@@ -101,6 +101,13 @@ def genzoo_generators() -> list[GeneratorSpec]:
             defaults={"steps": 4000, "batch_size": 64, "eval_every": 1000},
             presets={
                 "quick": {},
+                "tiny": {
+                    "width": 8,
+                    "channel_multipliers": (1, 2),
+                    "attention_resolutions": (),
+                    "num_timesteps": 100,
+                    "steps": 500,
+                },
                 "cifar10": {
                     "width": 128,
                     "channel_multipliers": (1, 2, 2, 2),
