@@ -13,12 +13,13 @@ from pathlib import Path
 
 import genzoo
 from genzoo.evaluation import report
+from genzoo.registry import registry
 from genzoo.run_folder import runs_folder
 
 
 def trained(model: str, data: str, data_dir: str | None, runs_dir: str | None, threads: int | None) -> genzoo.RunFolder:
     """The run of a model's defaults, made now if it is not there."""
-    name = f"leaderboard-{model}-{data}"
+    name = f"leaderboard-{model}-{Path(data).stem}"
     path = runs_folder(runs_dir) / name
     if (path / "run.json").exists() and (found := genzoo.RunFolder(path)).status == "finished":
         return found
@@ -42,7 +43,9 @@ def costs(found: list[genzoo.Evaluation], runs: list[genzoo.RunFolder]) -> str:
     return "\n".join(lines)
 
 
-NO_CLAIM = {"duplicates", "pair_ssim", "train_test_ratio", "copies"}  # in which noise is as good as can be
+NO_CLAIM = {  # in which noise is as good as can be
+    "duplicates", "pair_ssim", "train_test_ratio", "copies", "distinct", "repetition", "copied_length", "longest_copy",
+}  # fmt: skip
 
 
 def worse_than_trivial(found: list[genzoo.Evaluation]) -> list[str]:
@@ -59,14 +62,16 @@ def worse_than_trivial(found: list[genzoo.Evaluation]) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", metavar="MODEL", help="Default: every image model of genzoo's own.")
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="Default: all of genzoo's own that take the data.")
     parser.add_argument("--data", default="mnist-5k")
     parser.add_argument("--data-dir")
     parser.add_argument("--runs-dir")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--html", type=Path)
     arguments = parser.parse_args()
-    own = [m.name for m in genzoo.list_models() if m.modality == "image" and m.target.startswith("genzoo_")]
+    texts = {name for name, _, spec in registry().datasets if spec.modality == "text"}
+    modality = "text" if arguments.data in texts or arguments.data.endswith((".txt", ".md", ".jsonl")) else "image"
+    own = [m.name for m in genzoo.list_models() if m.modality == modality and m.target.startswith("genzoo_")]
     given = arguments.data, arguments.data_dir, arguments.runs_dir, arguments.threads
     runs = [trained(model, *given) for model in arguments.models or own]
     found = genzoo.compare(runs, data_dir=arguments.data_dir)

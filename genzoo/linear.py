@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -70,5 +70,9 @@ class Linear(nn.Linear):
         )
         if plain:
             return nn.functional.linear(x, weight, bias)
-        result: Tensor = _OneDNNLinear.apply(x.reshape(-1, x.shape[-1]), weight, bias)
-        return result if x.ndim == 2 else result.view(*x.shape[:-1], -1)
+        x = x.contiguous()
+        if not torch.is_grad_enabled():  # without the bookkeeping of gradients, which few rows feel
+            result = torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
+            return cast(Tensor, result)
+        result = _OneDNNLinear.apply(x.view(-1, x.shape[-1]), weight, bias)
+        return cast(Tensor, result.view(*x.shape[:-1], -1))

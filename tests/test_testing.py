@@ -215,8 +215,9 @@ MUTANTS = {  # by check: what is replaced by what, in which part
 TEXT_MUTANTS = {
     "a_stream_is_the_sample": ("model", "yield from text", "yield from text.upper()"),
     "likelihoods_are_likelihoods": ("model", "log_softmax(0)[data]", "log_softmax(0)[data] / 2"),
-    "samples_have_their_shape": ("model", "for row in drawn.tolist()]", "for row in drawn.tolist()][:2]"),
-}
+    "samples_have_their_shape": ("model", "return [self.tokenizer.decode(row) for row in drawn.tolist()]",
+                                 "return tuple(self.tokenizer.decode(row) for row in drawn.tolist())"),
+}  # fmt: skip
 LIGHT = [
     name for name, (part, *_) in MUTANTS.items() if part != "model" and name != "options_out_of_bounds_are_refused"
 ]

@@ -21,7 +21,7 @@ class TransformerOptions:
     num_heads: int = option(6, help="Attention heads of a block.", minimum=1, maximum=200)
     hidden_size: int = option(192, help="Width of the residual stream.", minimum=2, maximum=16384)
     context_length: int = option(128, help="Tokens that are seen at once.", unit="tokens", minimum=2, maximum=131072)
-    dropout: float = option(0.0, help="Dropout of embeddings and of what each layer adds.", minimum=0, below=1)
+    dropout: float = option(0.1, help="Dropout of embeddings and of what each layer adds.", minimum=0, below=1)
     from_: str | None = option(
         None,
         help="Go on from a pretrained model and its tokeniser: a folder in Hugging Face's layout, or a hub's name.",

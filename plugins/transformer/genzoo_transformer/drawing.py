@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessorList
 from transformers.generation.logits_process import (
     MinPLogitsWarper,
     RepetitionPenaltyLogitsProcessor,
@@ -36,11 +35,12 @@ class Chooser:
                 steps.append(TopPLogitsWarper(options.top_p))
             if options.min_p > 0:
                 steps.append(MinPLogitsWarper(options.min_p))
-        self._steps = LogitsProcessorList(steps)
+        self._steps = steps
 
     def __call__(self, logits: Tensor, known: Tensor, numbers: Tensor) -> Tensor:
         """A token for each row: of logits (N, V), after tokens (N, T), by numbers (N,) in [0, 1). int64 (N,)."""
-        logits = self._steps(cast(torch.LongTensor, known), cast(torch.FloatTensor, logits))
+        for step in self._steps:
+            logits = step(known, logits)
         if self._greedy:
             return logits.argmax(1)
         cumulated = logits.double().softmax(1).cumsum(1)  # (N, V)

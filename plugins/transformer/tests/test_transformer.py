@@ -23,7 +23,7 @@ from genzoo_transformer.model import Transformer
 from genzoo_transformer.network import build, described
 
 TEXT = "the cat sat on the mat, and the dog sat on the log; é and 🙂 were there too.\n" * 40
-SMALL = {"num_layers": 2, "num_heads": 2, "hidden_size": 16, "context_length": 16}
+SMALL = {"num_layers": 2, "num_heads": 2, "hidden_size": 16, "context_length": 16, "dropout": 0.0}
 ARCHITECTURES = ("gpt2", "llama")
 
 
