@@ -12,6 +12,7 @@ from genzoo.evaluation import place
 from genzoo.options import rows
 from genzoo.registry import registry
 from genzoo.spec import TRAIN_OPTIONS
+from genzoo.testing import CHECKS
 
 project, author, version = "genzoo", "The genzoo developers", __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
@@ -72,6 +73,15 @@ class PresetsTable(_Table):
         ]
 
 
+class ChecksTable(_Table):
+    """`genzoo-checks`: what `genzoo check` checks."""
+
+    heading = ("check", "promise")
+
+    def cells(self) -> list[tuple[str, ...]]:
+        return [(f"`{check.name}`", check.promise) for check in CHECKS]
+
+
 class ModelsTable(_Table):
     """`genzoo-models`: the models that are installed."""
 
@@ -129,3 +139,4 @@ def setup(app: Sphinx) -> None:
     app.add_directive("genzoo-data", DataTable)
     app.add_directive("genzoo-metrics", MetricsTable)
     app.add_directive("genzoo-features", FeaturesTable)
+    app.add_directive("genzoo-checks", ChecksTable)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import keyword
-import re
-import sys
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -43,11 +41,10 @@ def new(name: str, modality: str = "image", folder: str | Path | None = None) ->
     target = Path(f"genzoo-{name}" if folder is None else folder).expanduser()
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise UsageError(f"{target} exists and is not an empty folder; choose another with --to")
-    words = re.split("-", name)
     major, minor = __version__.split(".")[:2]
     values = {
         "name": name, "module": name.replace("-", "_"), "modality": modality, "version": f"{major}.{minor}",
-        "Class": "".join(word.capitalize() for word in words), "next_version": f"{major}.{int(minor) + 1}",
+        "Class": class_name(name), "next_version": f"{major}.{int(minor) + 1}",
     }  # fmt: skip
     template = files("genzoo") / "template"
     try:
@@ -62,12 +59,16 @@ def new(name: str, modality: str = "image", folder: str | Path | None = None) ->
     return target
 
 
+def class_name(name: str) -> str:
+    """`my-model` is `MyModel`."""
+    return "".join(word.capitalize() for word in name.split("-"))
+
+
 def check_name(name: str) -> None:
     """Raises `UsageError` if a new model cannot have a name."""
     if not NAME.fullmatch(name):
         raise UsageError(f"{name!r} cannot name a model; allowed are lower-case letters, digits and single hyphens")
-    module = name.replace("-", "_")
-    if keyword.iskeyword(module) or module in sys.stdlib_module_names or name in RESERVED_COMMANDS:
+    if keyword.iskeyword(name) or keyword.iskeyword(class_name(name)) or name in RESERVED_COMMANDS:
         raise UsageError(f"{name!r} is a word of Python's or genzoo's own; choose another name")
     found = registry()
     taken = {spec.name: plugin.distribution for _, plugin, spec in found.generators}

@@ -1,4 +1,4 @@
-"""What the tests share: a folder of runs of their own, the toy plugin, plugins made on the spot, and the command."""
+"""What the tests share: the toy plugin, plugins made on the spot, and the command."""
 
 from __future__ import annotations
 
@@ -14,17 +14,6 @@ from genzoo import cli
 from genzoo.registry import registry
 
 TOY = Path(__file__).parent / "toy"
-
-
-@pytest.fixture(autouse=True)
-def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("GENZOO_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setenv("GENZOO_DATA_DIR", str(tmp_path / "data"))
-    for name in ("GENZOO_PLUGINS", "GENZOO_BLOCK"):
-        monkeypatch.delenv(name, raising=False)
-    registry.cache_clear()
-    yield
-    registry.cache_clear()
 
 
 @pytest.fixture

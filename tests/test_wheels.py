@@ -69,6 +69,8 @@ def test_wheels_hold_the_package_and_nothing_else(wheels):
         "genzoo_dcgan",
         "genzoo_diffusion",
         "genzoo_gan",
+        "genzoo_sklearn",
+        "genzoo_tensorboard",
         "genzoo_transformer",
         "genzoo_vae",
     ]

@@ -13,11 +13,6 @@ from genzoo_dcgan import DCGANOptions, genzoo_generators
 from genzoo_dcgan.model import DCGAN, halvings
 
 
-@pytest.fixture(autouse=True)
-def _own_folders(tmp_path, monkeypatch):
-    monkeypatch.setenv("GENZOO_RUNS_DIR", str(tmp_path / "runs"))
-
-
 def dcgan(shape=(1, 28, 28), classes=(), **options):
     spec = DataSpec(
         name="d", modality="image", shape=shape, classes=classes, train_count=9, test_count=9, fingerprint="0"

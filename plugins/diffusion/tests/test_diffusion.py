@@ -20,11 +20,6 @@ TINY = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _own_folders(tmp_path, monkeypatch):
-    monkeypatch.setenv("GENZOO_RUNS_DIR", str(tmp_path / "runs"))
-
-
 def diffusion(shape=(1, 8, 8), classes=(), **options):
     torch.manual_seed(0)
     spec = DataSpec(

@@ -19,11 +19,6 @@ from genzoo_gan.model import GAN
 LOSSES = ("non-saturating", "minimax", "least-squares", "hinge", "wasserstein-gp")
 
 
-@pytest.fixture(autouse=True)
-def _own_folders(tmp_path, monkeypatch):
-    monkeypatch.setenv("GENZOO_RUNS_DIR", str(tmp_path / "runs"))
-
-
 def data(shape=(1, 28, 28), classes=()):
     return DataSpec(
         name="d", modality="image", shape=shape, classes=classes, train_count=9, test_count=9, fingerprint="0"

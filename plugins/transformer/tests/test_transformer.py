@@ -27,12 +27,6 @@ SMALL = {"num_layers": 2, "num_heads": 2, "hidden_size": 16, "context_length": 1
 ARCHITECTURES = ("gpt2", "llama")
 
 
-@pytest.fixture(autouse=True)
-def _own_folders(tmp_path, monkeypatch):
-    monkeypatch.setenv("GENZOO_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setenv("GENZOO_DATA_DIR", str(tmp_path / "data"))
-
-
 @pytest.fixture
 def genzoo_command(monkeypatch, capfd):
     """The `genzoo` command, in this process: its status and what it printed."""

@@ -16,11 +16,6 @@ from genzoo_vae import VAEOptions, VAESampleOptions, measures
 from genzoo_vae.model import VAE, gaussian_kl
 
 
-@pytest.fixture(autouse=True)
-def _own_folders(tmp_path, monkeypatch):
-    monkeypatch.setenv("GENZOO_RUNS_DIR", str(tmp_path / "runs"))
-
-
 def data(shape=(1, 5, 4)):
     return DataSpec(
         name="d", modality="image", shape=shape, classes=(), train_count=100, test_count=10, fingerprint="0"

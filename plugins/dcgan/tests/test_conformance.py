@@ -1,0 +1,8 @@
+"""What every model promises."""
+
+from genzoo.testing import parametrize_with_checks
+
+
+@parametrize_with_checks("dcgan")
+def test_it_keeps_what_every_model_promises(check):
+    check()

@@ -1,0 +1,91 @@
+"""The public names have the signatures that they had. After a wanted change: `uv run python tests/test_api.py`."""
+
+import inspect
+import re
+import typing
+import warnings
+from pathlib import Path
+
+import pluggy
+import pytest
+
+import genzoo
+import genzoo.testing
+from genzoo import hookspecs
+from genzoo.registry import registry
+
+SNAPSHOT = Path(__file__).with_name("api.txt")
+
+
+def lines_of(name, value):
+    """A line for a function or a class, and one for each of a class's own public methods, properties and fields."""
+    if inspect.isclass(value):
+        bases = ", ".join(base.__name__ for base in value.__bases__ if base not in (object, typing.Generic))
+        yield f"class {name}({bases})"
+        if not issubclass(value, BaseException):
+            try:
+                yield f"{name}{inspect.signature(value)}"
+            except (ValueError, TypeError):
+                pass
+        for key, member in sorted(vars(value).items()):
+            if key.startswith("_"):
+                continue
+            if isinstance(member, (staticmethod, classmethod)):
+                member = member.__func__
+            if inspect.isfunction(member):
+                yield f"{name}.{key}{inspect.signature(member)}"
+            elif isinstance(member, property) or inspect.isdatadescriptor(member):
+                yield f"{name}.{key}"
+    elif callable(value):
+        yield f"{name}{inspect.signature(value)}"
+    else:
+        yield f"{name}: {type(value).__name__}"
+
+
+def api():
+    """All that is public, as lines."""
+    found = []
+    for name in sorted(set(genzoo.__all__) - {"__version__"}):
+        found += lines_of(name, getattr(genzoo, name))
+    for name in sorted(genzoo.testing.__all__):
+        found += lines_of(f"testing.{name}", getattr(genzoo.testing, name))
+    for name, hook in sorted(vars(hookspecs).items()):
+        if name.startswith("genzoo_"):
+            found.append(f"hook {name}{inspect.signature(hook)}")
+    text = "\n".join(line.replace("typing.", "") for line in found) + "\n"
+    return re.sub(r" at 0x[0-9a-f]+", "", text)  # where a default lies in memory
+
+
+def test_nothing_public_changed_unseen():
+    assert api() == SNAPSHOT.read_text("utf-8"), "a wanted change: uv run python tests/test_api.py"
+
+
+def test_plugin_api_1_is_promised():
+    assert genzoo.API_VERSION == 1
+    assert "**Plugin API 1**" in (Path(__file__).parents[1] / "docs" / "stability.md").read_text()
+
+
+def test_a_deprecated_hook_warns_with_the_plugins_name(install, monkeypatch):
+    """As it would be deprecated: by pluggy's own means."""
+
+    @hookspecs.hookspec(warn_on_impl=DeprecationWarning("genzoo_generators is no longer needed"))
+    def genzoo_generators():
+        """Deprecated for this test."""
+
+    monkeypatch.setattr(hookspecs, "genzoo_generators", genzoo_generators)
+    install("old_plugin", """
+        import genzoo
+        @genzoo.hookimpl
+        def genzoo_generators():
+            return []
+    """)  # fmt: skip
+    monkeypatch.setenv("GENZOO_PLUGINS", "old_plugin")
+    with pytest.warns(DeprecationWarning, match="no longer needed"):
+        found = registry().plugins
+    assert {plugin.name: plugin.status for plugin in found}["old_plugin"] == "loaded"
+    assert isinstance(registry().manager, pluggy.PluginManager)
+
+
+if __name__ == "__main__":
+    with warnings.catch_warnings():
+        SNAPSHOT.write_text(api(), "utf-8")
