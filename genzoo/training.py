@@ -31,7 +31,7 @@ from genzoo.options import build, to_json
 from genzoo.plan import Plan, plan
 from genzoo.randomness import derive_seed, random_state, restore_random_state, seed_everything
 from genzoo.registry import registry
-from genzoo.run import Run, from_main, stop_signals
+from genzoo.run import Run, from_main, peak_flops, stop_signals
 from genzoo.run_folder import RunFolder, create, cut_metrics, find_run, new_name, runs_folder
 from genzoo.sampling import build_model, choose_device, class_of, spec_of, tokenizer_of
 from genzoo.spec import DataSpec, TrainOptions
@@ -289,6 +289,7 @@ def _environment(plugin: str, accelerator: Accelerator, device: torch.device) ->
     return {
         "device": device.type,
         "device_name": name,
+        "peak_flops": peak_flops(device),
         "precision": accelerator.mixed_precision,
         "processes": accelerator.num_processes,
         "threads": torch.get_num_threads(),

@@ -47,6 +47,10 @@ class Board:
             else:
                 self._writer.add_image("samples", _picture(path), step, dataformats="HWC")
 
+    def flush(self) -> None:
+        """Put what was written on the disk."""
+        self._writer.flush()
+
     def close(self) -> None:
         self.samples()
         self._writer.close()
@@ -72,6 +76,13 @@ def genzoo_run_logged(run: Run, step: int, values: dict[str, float]) -> None:
     if board := _boards.get(run.folder.path):
         board.scalars(step, values)
         board.samples()
+
+
+@genzoo.hookimpl
+def genzoo_run_saved(run: Run) -> None:
+    """What a checkpoint stands for is on the disk too."""
+    if board := _boards.get(run.folder.path):
+        board.flush()
 
 
 @genzoo.hookimpl
