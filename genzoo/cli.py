@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import select
-import stat
 import sys
 import warnings
 from pathlib import Path
@@ -27,6 +25,7 @@ from genzoo.spec import TRAIN_OPTIONS, GeneratorSpec, load_target
 if TYPE_CHECKING:
     from torch import Tensor
 
+TOOLS = ("new", "check", "install", "uninstall", "doctor")  # in their own file, so that others need not wait for it
 DEVICES = "auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps."
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 runs_dir_option = click.option(
@@ -104,11 +103,15 @@ class Zoo(click.Group):
     """The built-in commands, and those that plugins add."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*self.commands, *(name for name in registry().commands.names() if name not in self.commands)]
+        own = [*self.commands, *TOOLS]
+        return [*own, *(name for name in registry().commands.names() if name not in own)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name in self.commands:
             return self.commands[name]
+        if name in TOOLS:
+            command: click.Command = load_target(f"genzoo.tools:{name}", f"command {name!r}")
+            return command
         if name not in registry().commands.names():
             return None
         spec = registry().commands.get(name)[1]
@@ -118,7 +121,7 @@ class Zoo(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        if name in self.commands or ctx.resilient_parsing:
+        if name in self.commands or name in TOOLS or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
         if name not in registry().commands.names():
             raise unknown("command", name, self.list_commands(ctx))
@@ -157,7 +160,7 @@ def list_command(as_json: bool) -> None:
     """List the models."""
     found = list(registry().generators)
     if as_json:
-        _print_json([_model(name, plugin, spec) for name, plugin, spec in found])
+        print_json([_model(name, plugin, spec) for name, plugin, spec in found])
         return
     heading = ("MODEL", "MODALITY", "PLUGIN", "SUMMARY")
     lines = [(n, s.modality, f"{p.distribution} {p.version}", s.summary) for n, p, s in found]
@@ -186,7 +189,7 @@ def info(name: str, as_json: bool) -> None:
             for flag, default, allowed, text in rows(spec.config)
         ]
         presets = {preset: dict(values) for preset, values in spec.presets.items()}
-        _print_json(
+        print_json(
             _model(name, plugin, spec) | {"presets": presets, "defaults": dict(spec.defaults), "options": options}
         )
         return
@@ -218,7 +221,7 @@ def train_model(
     what = plan(name, chosen, settings=read_pairs(settings), config_file=config_file, preset=preset)
     from genzoo.training import carry_out
 
-    with _Watched() as watched:
+    with Watched() as watched:
         run = carry_out(what, watched.watchers, watched.data)
     _report_training(run, as_json)
 
@@ -240,7 +243,7 @@ def resume(
     folder = find_run(run, runs_dir, to_resume=True)
     from genzoo.training import resume as go_on
 
-    with _Watched() as watched:
+    with Watched() as watched:
         go_on(
             folder,
             steps=steps,
@@ -299,14 +302,16 @@ def sample(
         pictures = {"--format": kind, "--separate": separate, "--visible-label": visible_label}
         if wrong := [name for name, value in pictures.items() if value]:
             raise UsageError(f"{wrong[0]} is for pictures, and run {folder.name!r} is of text")
-        _sample_text(folder, count or 1, seed, out, overwrite, batch_size, weights, device, as_json, given)
+        from genzoo.streaming import sample_text
+
+        sample_text(folder, count or 1, seed, out, overwrite, batch_size, weights, device, as_json, given)
         return
     path, kind = _target(folder, out, kind, separate, overwrite)
     from genzoo import samples, sampling
 
     classes = folder.data_spec if folder.conditional else None
     count = count or sampling.grid_size(classes if label is None else None)
-    with _Watched() as watched:
+    with Watched() as watched:
         images = sampling.sample(
             folder, count, seed=seed, label=label, batch_size=batch_size, weights=weights, device=device,
             progress=watched.data, **given,
@@ -321,76 +326,6 @@ def sample(
     else:
         samples.write_grid(images, path, marks, labels=labels, visible_label=visible_label)
     _report_picture(folder, path, as_json, count=count, seed=seed)
-
-
-def _sample_text(
-    folder: RunFolder, count: int, seed: int, out: str | None, overwrite: bool, batch_size: int, weights: str,
-    device: str, as_json: bool, given: dict[str, Any],
-) -> None:  # fmt: skip
-    """Draw text: one is printed as it comes, several when all are there."""
-    path = None if out is None else _text_path(out, overwrite)
-    if (prompt := _prompt(given.get("prompt"))) is not None:
-        given["prompt"] = prompt
-    from genzoo import samples, sampling
-    from genzoo.generator import Streams
-
-    model = sampling.load(folder, weights=weights, device=device)
-    stopped = False
-    if count == 1 and isinstance(model, Streams) and not as_json:
-        texts = [""]
-        try:
-            for piece in sampling.stream(model, seed=seed, **given):
-                texts[0] += piece
-                click.echo(piece, nl=False)
-        except KeyboardInterrupt:
-            stopped = True
-        click.echo()
-    else:
-        with _Watched() as watched:
-            found = sampling.sample(model, count, seed=seed, batch_size=batch_size, progress=watched.data, **given)
-        texts = [text for text in found if isinstance(text, str)]
-        if not as_json:
-            click.echo(samples.BETWEEN.join(texts))
-    facts = {key: value for key, value in given.items() if key != "prompt"}
-    if path is not None:
-        samples.write_texts(texts, path, samples.marks(folder, seed=seed, **facts))
-    if as_json:
-        place = {} if path is None else {"path": str(path)}
-        _print_json({"run": folder.name, **place, "count": count, "seed": seed, "samples": texts})
-    if stopped:
-        raise KeyboardInterrupt
-
-
-def _text_path(out: str, overwrite: bool) -> Path:
-    from genzoo.provenance import beside
-
-    path = Path(out).expanduser()
-    if path.suffix.lower() != ".txt":
-        raise UsageError(f"--out is {out!r}; allowed is a file that ends in .txt")
-    for place in (path, beside(path)):
-        if place.exists() and not overwrite:
-            raise UsageError(f"--out {place} exists; give --overwrite to replace it")
-    return path
-
-
-def _prompt(given: str | None) -> str | None:
-    """What is to be gone on from: --prompt, or with `-` standard input, or what is piped in."""
-    if given == "-":
-        return sys.stdin.read()
-    if given is not None or not _piped_in():
-        return given
-    return sys.stdin.read().removesuffix("\n") or None
-
-
-def _piped_in() -> bool:
-    """Whether standard input is a file, or a pipe that says something within a second."""
-    try:
-        mode = os.fstat(sys.stdin.fileno()).st_mode
-        if stat.S_ISFIFO(mode):
-            return bool(select.select([sys.stdin], [], [], 1.0)[0])
-        return stat.S_ISREG(mode)
-    except (OSError, ValueError, AttributeError):  # there is none, or it cannot be waited for
-        return False
 
 
 def evaluation_options(command: Any) -> Any:
@@ -439,13 +374,13 @@ def evaluate(
     from genzoo.evaluation.evaluate import evaluate
 
     given = {key: value for key, value in options.items() if value is not None}
-    with _Watched() as watched:
+    with Watched() as watched:
         result = evaluate(
             folder, count, seed=seed, features=features, batch_size=batch_size, weights=weights, device=device,
             data_dir=data_dir, progress=watched.data, **given,
         )  # fmt: skip
     if as_json:
-        _print_json(result.to_json())
+        print_json(result.to_json())
     _report_evaluations([result], [folder], as_json, as_markdown, html_file)
 
 
@@ -465,12 +400,12 @@ def compare(
     from genzoo.evaluation.compare import compare
 
     chosen: list[Any] = [folder or run for folder, run in zip(folders, runs, strict=True)]
-    with _Watched() as watched:
+    with Watched() as watched:
         found = compare(
             chosen, count, seed=seed, features=features, device=device, data_dir=data_dir, progress=watched.data
         )
     if as_json:
-        _print_json([result.to_json() for result in found])
+        print_json([result.to_json() for result in found])
     _report_evaluations(found, folders, as_json, as_markdown, html_file)
 
 
@@ -567,7 +502,7 @@ def show(run: str, out: str | None, overwrite: bool, runs_dir: str | None, as_js
     found = facts(folder)
     samples.write_picture(picture(folder), path, samples.marks(folder, seed=found["seed"], operation="show"))
     if as_json:
-        _print_json({**found, "picture": str(path)})
+        print_json({**found, "picture": str(path)})
         return
     for key, value in {**found, "picture": path}.items():
         if value is not None:
@@ -587,7 +522,7 @@ def export(run: str, folder: str, runs_dir: str | None, as_json: bool) -> None:
 
     line = sampling.export(found, folder)
     if as_json:
-        _print_json({"run": found.name, "folder": folder, "load": line})
+        print_json({"run": found.name, "folder": folder, "load": line})
     else:
         click.echo(f"{folder}\nload it with: {line}")
 
@@ -599,7 +534,7 @@ def runs_command(runs_dir: str | None, as_json: bool) -> None:
     """List the runs, newest first."""
     found = runs(runs_dir)
     if as_json:
-        _print_json([{"name": r.name, "folder": str(r.path), **r.record, "status": r.status} for r in found])
+        print_json([{"name": r.name, "folder": str(r.path), **r.record, "status": r.status} for r in found])
         return
     lines = [("RUN", "MODEL", "DATA", "STATUS", "STEPS", "SECONDS", "STARTED")]
     for r in found:
@@ -622,7 +557,7 @@ def data_command(data_dir: str | None, as_json: bool) -> None:
     folder = data_folder(data_dir)
     found = [(name, plugin, spec, _there(folder, spec.files)) for name, plugin, spec in registry().datasets]
     if as_json:
-        _print_json([
+        print_json([
             {"name": n, "summary": s.summary, "modality": s.modality, "plugin": p.distribution, "source": s.source,
              "files": list(s.files), "on_disk": there}
             for n, p, s, there in found
@@ -652,7 +587,7 @@ def plugins(timing: bool, as_json: bool) -> None:
         found = sorted(found, key=lambda plugin: -plugin.seconds)
     if as_json:
         keys = ("name", "distribution", "version", "status", "problems", "seconds")
-        _print_json([{key: getattr(plugin, key) for key in keys} for plugin in found])
+        print_json([{key: getattr(plugin, key) for key in keys} for plugin in found])
         return
     lines = [("PLUGIN", "DISTRIBUTION", "VERSION", "STATUS", *(("SECONDS",) if timing else ()))]
     for p in found:
@@ -661,104 +596,6 @@ def plugins(timing: bool, as_json: bool) -> None:
     for plugin in found:
         for problem in plugin.problems:
             click.echo(f"\n{plugin.name} ({plugin.distribution} {plugin.version}): {problem}")
-
-
-@cli.command()
-@click.argument("name")
-@click.option(
-    "--modality", type=click.Choice(["image", "text"]), default="image", show_default=True, help="What it generates."
-)
-@click.option("--to", "folder", metavar="FOLDER", help="A new folder. Default: genzoo-NAME, here.")
-@as_json_option
-def new(name: str, modality: str, folder: str | None, as_json: bool) -> None:
-    """Write a plugin to begin with: a small model, its options, tests and packaging."""
-    from genzoo.new import new as write
-
-    path = write(name, modality, folder)
-    if as_json:
-        _print_json({"name": name, "folder": str(path)})
-        return
-    click.echo(f"{path}\ninstall it with   genzoo install -e {path}\nthen              genzoo train {name}")
-    click.echo(f"and check it with genzoo check {name}")
-
-
-@cli.command()
-@click.argument("name")
-@click.option("--only", multiple=True, metavar="CHECK", help="This check alone; may be given again.")
-@as_json_option
-def check(name: str, only: tuple[str, ...], as_json: bool) -> None:
-    """Check that a model keeps what every model promises. NAME is a model's or a plugin's.
-
-    Exit status 1 if it does not.
-    """
-    from genzoo.testing import run_checks
-
-    outcomes = []
-    for outcome in run_checks(name, only=only):
-        outcomes.append(outcome)
-        if not as_json:
-            click.echo(f"{outcome.status:8} {outcome.check}" + (f": {outcome.reason}" if outcome.reason else ""))
-    counts = {status: sum(o.status == status for o in outcomes) for status in ("passed", "failed", "skipped")}
-    if as_json:
-        keys = ("check", "status", "reason", "seconds")
-        checks = [{key: getattr(outcome, key) for key in keys} for outcome in outcomes]
-        _print_json({"model": name, **counts, "checks": checks})
-    else:
-        seconds = sum(outcome.seconds for outcome in outcomes)
-        told = ", ".join(f"{count} {status}" for status, count in counts.items())
-        click.echo(f"\n{name}: {len(outcomes)} checks, {told}, in {seconds:.0f} s")
-    sys.exit(0 if all(outcome.ok for outcome in outcomes) else 1)
-
-
-@cli.command()
-@click.argument("packages", nargs=-1, required=True, metavar="PACKAGE...")
-@click.option("-e", "--editable", is_flag=True, help="PACKAGE is a folder; later changes in it count.")
-@click.option("-U", "--upgrade", is_flag=True, help="Take the newest version.")
-def install(packages: tuple[str, ...], editable: bool, upgrade: bool) -> None:
-    """Install plugins into the environment that genzoo runs in.
-
-    PACKAGE is what pip takes: a name on the package index, a wheel, a folder.
-    """
-    from genzoo.install import install as put_in
-
-    found = put_in(list(packages), editable=editable, upgrade=upgrade)
-    click.echo(f"installed {', '.join(found)}" if found else "installed; no plugin is new")
-
-
-@cli.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-def uninstall(names: tuple[str, ...], yes: bool) -> None:
-    """Remove plugins, also those that are broken. NAME is a distribution's, a plugin's or a model's.
-
-    Runs are left as they are.
-    """
-    from genzoo.install import distribution_of
-    from genzoo.install import uninstall as take_out
-
-    found = sorted({distribution_of(name) for name in names})
-    if not yes:
-        click.confirm(f"remove {', '.join(found)}?", abort=True)
-    click.echo(f"removed {', '.join(take_out(found))}")
-
-
-@cli.command()
-@runs_dir_option
-@click.option("--data-dir", metavar="FOLDER", help="Folder where data sets are kept.")
-@as_json_option
-def doctor(runs_dir: str | None, data_dir: str | None, as_json: bool) -> None:
-    """Look at versions, device, plugins, folders and disk. Exit status 1 if something is wrong."""
-    from genzoo.doctor import examine
-
-    found = list(examine(runs_dir, data_dir))
-    wrong = [finding for finding in found if not finding.ok]
-    if as_json:
-        _print_json([{"what": f.what, "found": f.found, "ok": f.ok, "advice": f.advice} for f in found])
-    else:
-        click.echo(table([("", "WHAT", "FOUND"), *(("ok" if f.ok else "WRONG", f.what, f.found) for f in found)]))
-        for finding in wrong:
-            click.echo(f"\n{finding.what}: {finding.advice}")
-    sys.exit(1 if wrong else 0)
 
 
 @cli.command("provenance")
@@ -770,7 +607,7 @@ def provenance_command(file: str, as_json: bool) -> None:
 
     found = provenance.read(file)
     if as_json:
-        _print_json(found)
+        print_json(found)
     elif any(found.values()):
         click.echo(f"digital source type  {found['digital_source_type']}")
         for title, values in (("GB 45438-2025", found["aigc"]), ("genzoo", found["genzoo"])):
@@ -782,10 +619,10 @@ def provenance_command(file: str, as_json: bool) -> None:
     sys.exit(0 if any(found.values()) else 1)
 
 
-class _Watched:
+class Watched:
     """The progress display of a training, closed whatever happens; silent on all but the first process."""
 
-    def __enter__(self) -> _Watched:
+    def __enter__(self) -> Watched:
         from genzoo.progress import watcher
 
         self._watcher = watcher() if os.environ.get("RANK", "0") == "0" else None
@@ -806,7 +643,7 @@ def _report_training(run: RunFolder, as_json: bool) -> None:
         return
     pictures = [path for path in run.samples() if path.name.startswith("step-")]
     if as_json:
-        _print_json({"name": run.name, "folder": str(run.path), "samples": str(pictures[-1]), **run.record})
+        print_json({"name": run.name, "folder": str(run.path), "samples": str(pictures[-1]), **run.record})
         return
     record = run.record
     click.echo(
@@ -820,7 +657,7 @@ def _report_training(run: RunFolder, as_json: bool) -> None:
 
 def _report_picture(run: RunFolder, path: Path, as_json: bool, **facts: Any) -> None:
     if as_json:
-        _print_json({"run": run.name, "path": str(path), **facts})
+        print_json({"run": run.name, "path": str(path), **facts})
     else:
         click.echo(path)
 
@@ -851,5 +688,5 @@ def _split(images: Tensor, size: int) -> list[Tensor]:
     return [images[start : start + size] for start in range(0, len(images), size)]
 
 
-def _print_json(content: Any) -> None:
+def print_json(content: Any) -> None:
     click.echo(json.dumps(content, indent=2, ensure_ascii=False))

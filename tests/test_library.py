@@ -78,7 +78,7 @@ def test_imports_run_one_way():
         "errors", "options", "spec", "hookspecs", "run_folder", "data", "registry", "randomness", "average", "linear",
         "dropout", "logbook", "generator", "checkpoint", "provenance", "samples", "show", "plan", "sampling",
         "evaluation", "run", "training", "testing", "new", "install", "doctor", "arguments", "progress", "cli",
-        "__main__",
+        "tools", "streaming", "__main__",
     ]  # fmt: skip
     files = {name_of(path) for path in CORE.rglob("*.py")} - {"__init__"}
     assert files == set(order)
