@@ -399,8 +399,9 @@ class Run:
         if not isinstance(self._model, HasLikelihood):
             return {}
         with self.as_sampled():
-            tokens = torch.as_tensor(data.test, device=self.device, dtype=torch.int64)
-            nats = -self._model.log_likelihood(tokens[None]).double().sum().item()
+            found = data.test if isinstance(data.test, Tensor) else torch.from_numpy(data.test.astype("int64"))
+            tokens = found[None].to(self.device, torch.int64)
+            nats = -self._model.log_likelihood(tokens).double().sum().item()
         return {
             "test/loss": nats / len(data.test),
             "test/bits_per_character": nats / data.test_characters / math.log(2),

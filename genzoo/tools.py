@@ -33,8 +33,15 @@ def new(name: str, modality: str, folder: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("name")
 @click.option("--only", multiple=True, metavar="CHECK", help="This check alone; may be given again.")
+@click.option(
+    "--expect-failure",
+    "expected",
+    multiple=True,
+    metavar="CHECK",
+    help="This check fails, and must; may be given again.",
+)
 @as_json_option
-def check(name: str, only: tuple[str, ...], as_json: bool) -> None:
+def check(name: str, only: tuple[str, ...], expected: tuple[str, ...], as_json: bool) -> None:
     """Check that a model keeps what every model promises. NAME is a model's or a plugin's.
 
     Exit status 1 if it does not.
@@ -42,11 +49,12 @@ def check(name: str, only: tuple[str, ...], as_json: bool) -> None:
     from genzoo.testing import run_checks
 
     outcomes = []
-    for outcome in run_checks(name, only=only):
+    for outcome in run_checks(name, only=only, expected_failures=dict.fromkeys(expected, "expected to fail")):
         outcomes.append(outcome)
         if not as_json:
             click.echo(f"{outcome.status:8} {outcome.check}" + (f": {outcome.reason}" if outcome.reason else ""))
-    counts = {status: sum(o.status == status for o in outcomes) for status in ("passed", "failed", "skipped")}
+    kinds = ("passed", "failed", "skipped", *(("xfailed", "xpassed") if expected else ()))
+    counts = {kind: sum(o.status == kind for o in outcomes) for kind in kinds}
     if as_json:
         keys = ("check", "status", "reason", "seconds")
         checks = [{key: getattr(outcome, key) for key in keys} for outcome in outcomes]

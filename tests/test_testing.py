@@ -330,4 +330,8 @@ def test_the_command_says_what_failed(plant, genzoo_command):
     assert outcome.status == 1
     assert "failed   metadata_are_complete: 'genzoo>=0.1' has no upper bound" in outcome.out
     assert "good: 2 checks, 1 passed, 1 failed, 0 skipped" in outcome.out
+    expecting = ["check", "good", "--only", "metadata_are_complete", "--expect-failure", "metadata_are_complete"]
+    expected = genzoo_command(*expecting)
+    assert (expected.status, "1 checks, 0 passed, 0 failed, 0 skipped, 1 xfailed" in expected.out) == (0, True)
+    assert genzoo_command("check", "good", "--only", "name_is_valid", "--expect-failure", "name_is_valid").status == 1
     assert genzoo_command("check", "vae", "--only", "name_is_valid", "--json").status == 0

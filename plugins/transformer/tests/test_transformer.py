@@ -340,6 +340,16 @@ def test_a_stopped_run_is_exactly_one_that_was_never_stopped(data, architecture)
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 
+def test_tokens_that_are_mapped_from_a_file_train_alike(data, monkeypatch):
+    held = train(data, name="held")
+    monkeypatch.setattr("genzoo.data.text.IN_MEMORY", 100)
+    mapped = train(data, name="mapped")
+    one, other = (genzoo.load(run, weights="last").state_dict() for run in (held, mapped))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    scores = [[line["test/loss"] for line in run.metrics() if "test/loss" in line] for run in (held, mapped)]
+    assert scores[0] == scores[1]
+
+
 def test_a_batch_in_parts_is_a_batch(data):
     whole, parts = (train(data, name=f"n{n}", accumulation=n, batch_size=6) for n in (1, 3))
     one, other = (genzoo.load(run, weights="last").state_dict() for run in (whole, parts))
