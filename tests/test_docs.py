@@ -11,6 +11,7 @@ import torch
 
 import genzoo
 from genzoo import hookspecs, provenance
+from genzoo.cli import TOOLS
 from genzoo.registry import registry
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +52,13 @@ def test_every_hook_and_public_name_is_documented():
     page = (DOCS / "library.md").read_text()
     for name in set(genzoo.__all__) - {"__version__", "API_VERSION", "hookimpl"}:
         assert f":: genzoo.{name}\n" in page, name
+
+
+def test_every_command_is_documented():
+    page = (DOCS / "cli.md").read_text()
+    assert ".. click:: genzoo.cli:cli\n   :prog: genzoo\n   :nested: full\n" in page  # all that the group holds
+    for name in TOOLS:
+        assert f".. click:: genzoo.tools:{name}\n   :prog: genzoo {name}\n" in page
 
 
 def test_every_picture_and_page_that_is_named_is_there():
