@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from genzoo.registry import Plugin, registry
 from genzoo.run_folder import RunFolder, check_empty, find_run, write_folder
 from genzoo.spec import DataSpec, GeneratorSpec, ImageTrainOptions, class_number, load_target
 
+T = TypeVar("T")
 GRID = 64
 IN_A_ROW = 8
 BATCH = 64
@@ -147,25 +148,19 @@ def draw(
     progress: Progress = tick,
 ) -> Tensor:  # fmt: skip
     """Samples 0 to `count` - 1 of a seed, on the CPU: (count, C, H, W) in [0, 1]. Raises `GenzooError` for others."""
-    parts = []
     labels = labels_of_samples(count, model.data, label)
-    try:
-        with torch.no_grad():
-            for start in range(0, count, batch_size):
-                size = min(batch_size, count - start)
-                model.watch = partial(_part_of, progress, start, size, count)
-                rng = RandomStreams(seed, size, start=start, device=model.device)
-                images = model.sample(size, options=options, rng=rng, **_given(model, labels[start : start + size]))
-                assert isinstance(images, Tensor), "the model is of images"
-                if tuple(images.shape) != (size, *model.data.shape) or not bool(torch.isfinite(images).all()):
-                    raise GenzooError(
-                        f"model {type(model).__name__} gave {tuple(images.shape)} for {size} samples, or numbers that"
-                        f" are not finite; promised are {(size, *model.data.shape)} in [0, 1]"
-                    )
-                parts.append(images.float().clamp(0, 1).cpu())
-                progress("sampling", start + size, count)
-    finally:
-        model.watch = None
+
+    def part(start: int, size: int, rng: RandomStreams) -> Tensor:
+        images = model.sample(size, options=options, rng=rng, **_given(model, labels[start : start + size]))
+        assert isinstance(images, Tensor), "the model is of images"
+        if tuple(images.shape) != (size, *model.data.shape) or not bool(torch.isfinite(images).all()):
+            raise GenzooError(
+                f"model {type(model).__name__} gave {tuple(images.shape)} for {size} samples, or numbers that"
+                f" are not finite; promised are {(size, *model.data.shape)} in [0, 1]"
+            )
+        return images.float().clamp(0, 1).cpu()
+
+    parts = _in_parts(model, count, seed, batch_size, progress, part)
     return torch.cat(parts) if parts else torch.empty(0, *model.data.shape)
 
 
@@ -173,21 +168,32 @@ def draw_texts(
     model: Generator, count: int, *, seed: int, options: Any, batch_size: int = BATCH, progress: Progress = tick
 ) -> list[str]:
     """Samples 0 to `count` - 1 of a seed, of a model of text. Raises `GenzooError` for what is no text."""
-    texts: list[str] = []
+
+    def part(_start: int, size: int, rng: RandomStreams) -> list[str]:
+        texts = model.sample(size, options=options, rng=rng)
+        if len(texts) != size or not all(isinstance(text, str) for text in texts):
+            raise GenzooError(f"model {type(model).__name__} gave {len(texts)} things for {size} texts")
+        return [str(text) for text in texts]
+
+    return [text for texts in _in_parts(model, count, seed, batch_size, progress, part) for text in texts]
+
+
+def _in_parts(
+    model: Generator, count: int, seed: int, batch_size: int, progress: Progress,
+    part: Callable[[int, int, RandomStreams], T],
+) -> list[T]:  # fmt: skip
+    """What `part(start, size, rng)` gives for each part of a request, while `progress` is told."""
+    parts = []
     try:
         with torch.no_grad():
             for start in range(0, count, batch_size):
                 size = min(batch_size, count - start)
                 model.watch = partial(_part_of, progress, start, size, count)
-                rng = RandomStreams(seed, size, start=start, device=model.device)
-                found = model.sample(size, options=options, rng=rng)
-                if len(found) != size or not all(isinstance(text, str) for text in found):
-                    raise GenzooError(f"model {type(model).__name__} gave {len(found)} things for {size} texts")
-                texts += found
+                parts.append(part(start, size, RandomStreams(seed, size, start=start, device=model.device)))
                 progress("sampling", start + size, count)
     finally:
         model.watch = None
-    return texts
+    return parts
 
 
 def stream(
