@@ -10,6 +10,7 @@ from string import Template
 from genzoo import __version__
 from genzoo.errors import GenzooError, UsageError
 from genzoo.registry import RESERVED_COMMANDS, registry
+from genzoo.run_folder import holds_something
 from genzoo.spec import MODALITIES, NAME
 
 FILES = {  # of the template, by where they go
@@ -39,7 +40,7 @@ def new(name: str, modality: str = "image", folder: str | Path | None = None) ->
     if modality not in MODALITIES:
         raise UsageError(f"modality is {modality!r}; allowed is {' or '.join(MODALITIES)}")
     target = Path(f"genzoo-{name}" if folder is None else folder).expanduser()
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+    if holds_something(target):
         raise UsageError(f"{target} exists and is not an empty folder; choose another with --to")
     major, minor = __version__.split(".")[:2]
     values = {

@@ -258,9 +258,14 @@ def check_free(path: Path) -> None:
         )
 
 
+def holds_something(path: Path) -> bool:
+    """Whether there is a file at `path`, or a folder that is not empty."""
+    return path.exists() and not (path.is_dir() and not any(path.iterdir()))
+
+
 def check_empty(folder: Path) -> None:
     """Raises `UsageError` if a new folder cannot be put at `folder` without losing something."""
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if holds_something(folder):
         raise UsageError(f"--to {folder} exists and is not an empty folder; choose another")
 
 

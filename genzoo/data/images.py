@@ -101,6 +101,13 @@ def to_unit(images: Tensor) -> Tensor:
     return images.to(torch.float32).div_(255)
 
 
+def share_of(batch_size: int, rank: int, world: int) -> slice:
+    """The part of a batch that one of several processes takes. Raises `UsageError` if they cannot share it evenly."""
+    if batch_size % world:
+        raise UsageError(f"--batch-size is {batch_size}; with {world} processes allowed is a multiple of {world}")
+    return slice(rank * batch_size // world, (rank + 1) * batch_size // world)
+
+
 class Order:
     """Which examples make which batch: batch k is a function of (seed, k), and of nothing else.
 
@@ -109,10 +116,9 @@ class Order:
     """
 
     def __init__(self, count: int, batch_size: int, seed: int, *, rank: int = 0, world: int = 1) -> None:
-        if batch_size % world:
-            raise UsageError(f"--batch-size is {batch_size}; with {world} processes allowed is a multiple of {world}")
         self.count, self.batch_size, self.seed = count, batch_size, seed
-        self._first, self._share = rank * batch_size // world, batch_size // world
+        share = share_of(batch_size, rank, world)
+        self._first, self._share = share.start, share.stop - share.start
         self._epochs: dict[int, Tensor] = {}
 
     def __call__(self, step: int) -> Tensor:

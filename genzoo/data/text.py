@@ -17,6 +17,7 @@ from torch import Tensor
 
 from genzoo.data import FILES
 from genzoo.data.files import Progress, tick
+from genzoo.data.images import share_of
 from genzoo.data.tokens import Tokenizer, make
 from genzoo.errors import GenzooError, UsageError
 from genzoo.randomness import derive_seed
@@ -254,15 +255,13 @@ class Passages:
     def __init__(
         self, tokens: Tensor | Array, length: int, batch_size: int, seed: int, *, rank: int = 0, world: int = 1
     ) -> None:
-        if batch_size % world:
-            raise UsageError(f"--batch-size is {batch_size}; with {world} processes allowed is a multiple of {world}")
         if len(tokens) < length:
             raise UsageError(
                 f"the training text has {len(tokens):,} tokens, fewer than the {length:,} of a passage; give more text,"
                 " or a smaller --context-length"
             )
         self._tokens, self._length, self._seed = tokens, length, seed
-        self._size, self._share = batch_size, slice(rank * batch_size // world, (rank + 1) * batch_size // world)
+        self._size, self._share = batch_size, share_of(batch_size, rank, world)
 
     def __call__(self, step: int, device: torch.device) -> Tensor:
         """Batch `step` (0-based): int64 (batch_size / world, length) on `device`."""
