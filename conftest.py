@@ -10,7 +10,7 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, and for processes that tests start
 
-from genzoo.registry import registry
+from genzoo.registry.plugins import registry
 
 
 @pytest.fixture(autouse=True)

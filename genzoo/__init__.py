@@ -7,113 +7,155 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from genzoo.interface.version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from genzoo.average import EMA as EMA
-    from genzoo.data.files import load_image as load_image
-    from genzoo.data.images import Batch as Batch
-    from genzoo.data.images import ImageData as ImageData
-    from genzoo.data.text import TextData as TextData
-    from genzoo.data.text import TokenData as TokenData
-    from genzoo.data.tokens import Tokenizer as Tokenizer
-    from genzoo.dropout import Dropout as Dropout
-    from genzoo.errors import Diverged as Diverged
-    from genzoo.errors import GenzooError as GenzooError
-    from genzoo.errors import GenzooWarning as GenzooWarning
-    from genzoo.errors import Interrupted as Interrupted
-    from genzoo.errors import UsageError as UsageError
+    from genzoo import kernels as kernels
     from genzoo.evaluation.compare import compare as compare
     from genzoo.evaluation.evaluate import Evaluation as Evaluation
     from genzoo.evaluation.evaluate import Measured as Measured
     from genzoo.evaluation.evaluate import evaluate as evaluate
-    from genzoo.evaluation.features import Features as Features
-    from genzoo.evaluation.measures import Estimate as Estimate
-    from genzoo.evaluation.measures import NotMeasurable as NotMeasurable
-    from genzoo.evaluation.measures import Subject as Subject
-    from genzoo.evaluation.text import TextSubject as TextSubject
-    from genzoo.generator import Encodes as Encodes
-    from genzoo.generator import Evaluates as Evaluates
-    from genzoo.generator import Exports as Exports
-    from genzoo.generator import Generator as Generator
-    from genzoo.generator import HasLikelihood as HasLikelihood
-    from genzoo.generator import Reconstructs as Reconstructs
-    from genzoo.generator import Streams as Streams
-    from genzoo.hookspecs import API_VERSION as API_VERSION
-    from genzoo.hookspecs import hookimpl as hookimpl
-    from genzoo.linear import Linear as Linear
-    from genzoo.options import option as option
-    from genzoo.plan import list_models as list_models
-    from genzoo.randomness import RandomStreams as RandomStreams
-    from genzoo.run import Run as Run
-    from genzoo.run_folder import RunFolder as RunFolder
-    from genzoo.run_folder import find_run as find_run
-    from genzoo.run_folder import runs as runs
-    from genzoo.samples import marks as marks
-    from genzoo.samples import write_grid as write_grid
-    from genzoo.sampling import export as export
-    from genzoo.sampling import interpolate as interpolate
-    from genzoo.sampling import load as load
-    from genzoo.sampling import reconstruct as reconstruct
-    from genzoo.sampling import sample as sample
-    from genzoo.sampling import stream as stream
-    from genzoo.spec import CommandSpec as CommandSpec
-    from genzoo.spec import DatasetSpec as DatasetSpec
-    from genzoo.spec import DataSpec as DataSpec
-    from genzoo.spec import FeatureSpec as FeatureSpec
-    from genzoo.spec import GeneratorSpec as GeneratorSpec
-    from genzoo.spec import ImageTrainOptions as ImageTrainOptions
-    from genzoo.spec import MetricSpec as MetricSpec
-    from genzoo.spec import TextTrainOptions as TextTrainOptions
-    from genzoo.training import resume as resume
-    from genzoo.training import train as train
-
-__version__ = "0.1.0"
+    from genzoo.image import ImageTrainOptions as ImageTrainOptions
+    from genzoo.image import ImageWriteOptions as ImageWriteOptions
+    from genzoo.image.data import ImageBatch as ImageBatch
+    from genzoo.image.data import ImageData as ImageData
+    from genzoo.image.features import Features as Features
+    from genzoo.image.measures import ImageSet as ImageSet
+    from genzoo.image.measures import ImageSubject as ImageSubject
+    from genzoo.interface import provenance as provenance
+    from genzoo.interface.dataset import Batch as Batch
+    from genzoo.interface.dataset import Dataset as Dataset
+    from genzoo.interface.dataset import Share as Share
+    from genzoo.interface.errors import Diverged as Diverged
+    from genzoo.interface.errors import GenzooError as GenzooError
+    from genzoo.interface.errors import GenzooWarning as GenzooWarning
+    from genzoo.interface.errors import Interrupted as Interrupted
+    from genzoo.interface.errors import UsageError as UsageError
+    from genzoo.interface.files import write_file as write_file
+    from genzoo.interface.files import write_folder as write_folder
+    from genzoo.interface.generator import Encodes as Encodes
+    from genzoo.interface.generator import Evaluates as Evaluates
+    from genzoo.interface.generator import Exports as Exports
+    from genzoo.interface.generator import Generator as Generator
+    from genzoo.interface.generator import HasLikelihood as HasLikelihood
+    from genzoo.interface.generator import Reconstructs as Reconstructs
+    from genzoo.interface.generator import Streams as Streams
+    from genzoo.interface.hookspecs import API_VERSION as API_VERSION
+    from genzoo.interface.hookspecs import hookimpl as hookimpl
+    from genzoo.interface.measures import Estimate as Estimate
+    from genzoo.interface.measures import EvaluationRequest as EvaluationRequest
+    from genzoo.interface.measures import NotMeasurable as NotMeasurable
+    from genzoo.interface.measures import Reference as Reference
+    from genzoo.interface.measures import Subject as Subject
+    from genzoo.interface.modality import Modality as Modality
+    from genzoo.interface.options import option as option
+    from genzoo.interface.pictures import read_picture as read_picture
+    from genzoo.interface.pictures import write_picture as write_picture
+    from genzoo.interface.randomness import RandomStreams as RandomStreams
+    from genzoo.interface.run import Run as Run
+    from genzoo.interface.specs import CommandSpec as CommandSpec
+    from genzoo.interface.specs import DatasetSpec as DatasetSpec
+    from genzoo.interface.specs import DataSpec as DataSpec
+    from genzoo.interface.specs import FeatureSpec as FeatureSpec
+    from genzoo.interface.specs import GeneratorSpec as GeneratorSpec
+    from genzoo.interface.specs import MetricSpec as MetricSpec
+    from genzoo.interface.specs import ModalitySpec as ModalitySpec
+    from genzoo.interface.specs import TrainOptions as TrainOptions
+    from genzoo.interface.specs import WriteOptions as WriteOptions
+    from genzoo.registry.data import data_folder as data_folder
+    from genzoo.registry.plugins import modality_of as modality_of
+    from genzoo.registry.provenance import read_provenance as read_provenance
+    from genzoo.runs.find import find_run as find_run
+    from genzoo.runs.find import list_runs as list_runs
+    from genzoo.runs.find import output_path as output_path
+    from genzoo.runs.folder import RunFolder as RunFolder
+    from genzoo.sampling.draw import sample as sample
+    from genzoo.sampling.draw import stream as stream
+    from genzoo.sampling.export import export as export
+    from genzoo.sampling.latents import interpolate as interpolate
+    from genzoo.sampling.latents import reconstruct as reconstruct
+    from genzoo.sampling.model import load as load
+    from genzoo.text import TextTrainOptions as TextTrainOptions
+    from genzoo.text import TextWriteOptions as TextWriteOptions
+    from genzoo.text.data import TextBatch as TextBatch
+    from genzoo.text.data import TextData as TextData
+    from genzoo.text.data import TokenData as TokenData
+    from genzoo.text.measures import TextSubject as TextSubject
+    from genzoo.text.tokens import Tokenizer as Tokenizer
+    from genzoo.training.average import EMA as EMA
+    from genzoo.training.plan import list_models as list_models
+    from genzoo.training.train import resume as resume
+    from genzoo.training.train import train as train
 
 _HOME = {
-    "average": ("EMA",),
-    "data.files": ("load_image",),
-    "data.images": ("Batch", "ImageData"),
-    "data.text": ("TextData", "TokenData"),
-    "data.tokens": ("Tokenizer",),
-    "dropout": ("Dropout",),
-    "errors": ("Diverged", "GenzooError", "GenzooWarning", "Interrupted", "UsageError"),
     "evaluation.compare": ("compare",),
     "evaluation.evaluate": ("Evaluation", "Measured", "evaluate"),
-    "evaluation.features": ("Features",),
-    "evaluation.measures": ("Estimate", "NotMeasurable", "Subject"),
-    "evaluation.text": ("TextSubject",),
-    "generator": ("Encodes", "Evaluates", "Exports", "Generator", "HasLikelihood", "Reconstructs", "Streams"),
-    "hookspecs": ("API_VERSION", "hookimpl"),
-    "linear": ("Linear",),
-    "options": ("option",),
-    "randomness": ("RandomStreams",),
-    "run": ("Run",),
-    "run_folder": ("RunFolder", "find_run", "runs"),
-    "samples": ("marks", "write_grid"),
-    "sampling": ("export", "interpolate", "load", "reconstruct", "sample", "stream"),
-    "spec": (
+    "image": ("ImageTrainOptions", "ImageWriteOptions"),
+    "image.data": ("ImageBatch", "ImageData"),
+    "image.features": ("Features",),
+    "image.measures": ("ImageSet", "ImageSubject"),
+    "interface.dataset": ("Batch", "Dataset", "Share"),
+    "interface.errors": ("Diverged", "GenzooError", "GenzooWarning", "Interrupted", "UsageError"),
+    "interface.files": ("write_file", "write_folder"),
+    "interface.generator": (
+        "Encodes",
+        "Evaluates",
+        "Exports",
+        "Generator",
+        "HasLikelihood",
+        "Reconstructs",
+        "Streams",
+    ),
+    "interface.hookspecs": ("API_VERSION", "hookimpl"),
+    "interface.measures": ("Estimate", "EvaluationRequest", "NotMeasurable", "Reference", "Subject"),
+    "interface.modality": ("Modality",),
+    "interface.options": ("option",),
+    "interface.pictures": ("read_picture", "write_picture"),
+    "interface.randomness": ("RandomStreams",),
+    "interface.run": ("Run",),
+    "interface.specs": (
         "CommandSpec",
         "DataSpec",
         "DatasetSpec",
         "FeatureSpec",
         "GeneratorSpec",
-        "ImageTrainOptions",
         "MetricSpec",
-        "TextTrainOptions",
+        "ModalitySpec",
+        "TrainOptions",
+        "WriteOptions",
     ),
-    "plan": ("list_models",),
-    "training": ("resume", "train"),
+    "registry.data": ("data_folder",),
+    "registry.plugins": ("modality_of",),
+    "registry.provenance": ("read_provenance",),
+    "runs.find": ("find_run", "list_runs", "output_path"),
+    "runs.folder": ("RunFolder",),
+    "sampling.draw": ("sample", "stream"),
+    "sampling.export": ("export",),
+    "sampling.latents": ("interpolate", "reconstruct"),
+    "sampling.model": ("load",),
+    "text": ("TextTrainOptions", "TextWriteOptions"),
+    "text.data": ("TextBatch", "TextData", "TokenData"),
+    "text.measures": ("TextSubject",),
+    "text.tokens": ("Tokenizer",),
+    "training.average": ("EMA",),
+    "training.plan": ("list_models",),
+    "training.train": ("resume", "train"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+_MODULES = {"kernels": "kernels", "provenance": "interface.provenance"}  # public as a whole
 
-__all__ = ["__version__", *_MODULE_OF]
+__all__ = ["__version__", *_MODULE_OF, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'genzoo' has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f"genzoo.{_MODULE_OF[name]}"), name)
+    if name in _MODULES:
+        value: Any = import_module(f"genzoo.{_MODULES[name]}")
+    elif name in _MODULE_OF:
+        value = getattr(import_module(f"genzoo.{_MODULE_OF[name]}"), name)
+    else:
+        raise AttributeError(f"module 'genzoo' has no attribute {name!r}")
     globals()[name] = value
     return value
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from genzoo import cli
-from genzoo.registry import registry
+from genzoo.cli import main
+from genzoo.registry.plugins import registry
 
 TOY = Path(__file__).parent / "toy"
 
@@ -63,7 +63,7 @@ def genzoo_command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 
         with warnings.catch_warnings(), pytest.raises(SystemExit) as ended:
             warnings.simplefilter("default")
-            cli.main()
+            main()
         printed = capfd.readouterr()
         return Outcome(int(ended.value.code or 0), printed.out, printed.err)
 

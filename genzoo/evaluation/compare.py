@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genzoo.data.files import Progress, tick
-from genzoo.errors import UsageError
-from genzoo.evaluation.evaluate import Evaluation, hold_against, kept
-from genzoo.evaluation.reference import reference_of
-from genzoo.run_folder import RunFolder, find_run
-from genzoo.sampling import spec_of
+from genzoo.evaluation.evaluate import Evaluation, HeldOut, Sampling, kept_evaluation
+from genzoo.interface.dataset import Progress, silent
+from genzoo.interface.errors import UsageError
+from genzoo.runs.find import find_run
+from genzoo.runs.folder import RunFolder
 
 
 def compare(
@@ -24,7 +23,7 @@ def compare(
     device: str = "auto",
     data_dir: str | None = None,
     runs_dir: str | None = None,
-    progress: Progress = tick,
+    progress: Progress = silent,
 ) -> list[Evaluation]:
     """Evaluations of several runs, each made now unless the run keeps one of the same protocol, weights and sampling.
 
@@ -32,31 +31,53 @@ def compare(
         runs: each a run as `evaluate` takes it, or the file of a result (`result.json`).
 
     Raises:
-        UsageError: their protocols differ; the message says in what.
+        UsageError: they are of different data, which is said before anything is drawn, or their protocols differ; the
+            message says in what.
     """
-    found, references = [], {}
-    for run in runs:
-        if not isinstance(run, RunFolder) and Path(run).suffix == ".json" and Path(run).is_file():
-            found.append(Evaluation.read(Path(run)))
+    sources = [_source(run, runs_dir) for run in runs]
+    _check_same([(_name(source), _data(source)) for source in sources])
+    results: list[Evaluation] = []
+    held: HeldOut | None = None
+    for source in sources:
+        if isinstance(source, Evaluation):
+            result = source
         else:
-            folder = find_run(run, runs_dir)
-            options: Any = spec_of(folder)[0].sample_options()
-            if (key := folder.data_spec) not in references:
-                references[key] = reference_of(folder, n, seed, features, data_dir, progress)
-            old = kept(folder, references[key].protocol, options)
-            found.append(old or hold_against(references[key], folder, options, batch_size, device, progress))
-        check_same(found)
-    return found
+            options: Any = source.spec()[0].sample_options()
+            held = held or HeldOut(source, n, seed, features, data_dir, progress)
+            kept = kept_evaluation(source, held.protocol, options)
+            result = kept or held.evaluation_of(source, Sampling(options, batch_size, device), progress)
+        results.append(result)
+        _check_same([(result.run, result.protocol) for result in results])
+    return results
 
 
-def check_same(found: Sequence[Evaluation]) -> None:
-    """Raises `UsageError` if the protocols of results differ."""
-    first = found[0].protocol
-    for other in found[1:]:
-        keys = sorted(first.keys() | other.protocol.keys())
-        differs = [key for key in keys if first.get(key) != other.protocol.get(key)]
+def _source(run: str | Path | RunFolder, runs_dir: str | None) -> Evaluation | RunFolder:
+    if not isinstance(run, RunFolder) and Path(run).suffix == ".json" and Path(run).is_file():
+        return Evaluation.read(Path(run))
+    return find_run(run, runs_dir)
+
+
+def _name(source: Evaluation | RunFolder) -> str:
+    return source.run if isinstance(source, Evaluation) else source.name
+
+
+def _data(source: Evaluation | RunFolder) -> Mapping[str, Any]:
+    """What is known of the data before anything is measured."""
+    if isinstance(source, Evaluation):
+        return {key: source.protocol.get(key) for key in ("modality", "data", "fingerprint", "validation")}
+    data = source.data_spec
+    known = {"modality": data.modality, "data": data.name, "fingerprint": data.fingerprint}
+    return known | {"validation": source.training.validation}
+
+
+def _check_same(protocols: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """Raises `UsageError` if the protocols of results, or what is known of them, differ."""
+    first_name, first = protocols[0]
+    for name, other in protocols[1:]:
+        keys = sorted(first.keys() | other.keys())
+        differs = [key for key in keys if first.get(key) != other.get(key)]
         if differs:
-            what = "; ".join(f"{key} {first.get(key)!r} and {other.protocol.get(key)!r}" for key in differs)
+            differences = "; ".join(f"{key} {first.get(key)!r} and {other.get(key)!r}" for key in differs)
             raise UsageError(
-                f"{found[0].run} and {other.run} do not compare, as they were measured differently: {what}"
+                f"{first_name} and {name} do not compare, as they were measured differently: {differences}"
             )

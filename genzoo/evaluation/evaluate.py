@@ -7,23 +7,27 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from genzoo import samples
-from genzoo.data.files import Progress, tick
-from genzoo.errors import GenzooError, one_line
-from genzoo.evaluation import place
-from genzoo.evaluation.measures import Estimate, Measurable, NotMeasurable
-from genzoo.evaluation.reference import Reference, reference_of
-from genzoo.generator import Generator
-from genzoo.options import build, to_json
-from genzoo.registry import registry
-from genzoo.run_folder import RunFolder, find_run, write_json
-from genzoo.sampling import load, spec_of
-from genzoo.spec import MetricSpec, load_target
+from genzoo.evaluation.request import request_for
+from genzoo.interface.dataset import Progress, silent
+from genzoo.interface.errors import GenzooError, UsageError, one_line
+from genzoo.interface.files import write_json
+from genzoo.interface.generator import Generator, ability
+from genzoo.interface.measures import Estimate, NotMeasurable, Reference, Subject
+from genzoo.interface.options import build, to_json
+from genzoo.interface.specs import MetricSpec, load_target
+from genzoo.registry.plugins import modality_of, registry
+from genzoo.runs.data import load_data
+from genzoo.runs.find import find_run
+from genzoo.runs.folder import RunFolder
+from genzoo.sampling.draw import draw, labels_of_samples
+from genzoo.sampling.model import load
+
+PROTOCOL = 2  # of what is measured and how; results of two do not compare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +37,8 @@ class Measured:
     Attributes:
         value: of the samples, or of the model.
         uncertainty: its standard error in the same unit; None if there is none.
-        floor: what as many training images score; None where that has no meaning.
-        baseline: what a trivial model scores: for images the Gaussian with the pixels' full covariance, for text the
-            best n-gram.
-        noise: what training images with noise score.
+        references: what real data ("floor") and trivial models score, by the names in `Evaluation.columns`; without
+            those of which the measure has no meaning.
         of: of what it is, where models can differ in it. Two that differ do not compare.
     """
 
@@ -45,28 +47,32 @@ class Measured:
     unit: str
     better: str
     uncertainty: float | None = None
-    floor: float | None = None
-    baseline: float | None = None
-    noise: float | None = None
+    references: Mapping[str, float] = field(default_factory=dict)
     of: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What `evaluate` found, as JSON has it.
+    """What `evaluate` gives, as JSON has it.
 
     Attributes:
         run, model: their names.
         protocol: all that two results must share to be compared.
+        heading: in one line, what was measured how.
+        columns: titles of what stands beside each value, by the names in `Measured.references`.
+        legend: what these are, in words.
         measures: in the order of the table.
         left_out: by measure, why it has no value.
-        facts: of the run and the sampling: step, parameters, seconds, options, shares of the classes, versions.
-        path: the file that it is kept in; beside it are `samples.png` and `neighbours.png`, or `samples.txt`.
+        facts: of the run and the sampling: step, parameters, seconds, options, versions, and what the modality says.
+        path: the file that it is kept in; beside it are samples.
     """
 
     run: str
     model: str
     protocol: Mapping[str, Any]
+    heading: str
+    columns: Mapping[str, str]
+    legend: str
     measures: tuple[Measured, ...]
     left_out: Mapping[str, str]
     facts: Mapping[str, Any]
@@ -74,8 +80,8 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON has it."""
-        values = {key: getattr(self, key) for key in ("run", "model", "protocol", "left_out", "facts")}
-        return values | {"measures": [asdict(measure) for measure in self.measures]}
+        keys = ("run", "model", "protocol", "heading", "columns", "legend", "left_out", "facts")
+        return {key: getattr(self, key) for key in keys} | {"measures": [asdict(m) for m in self.measures]}
 
     @classmethod
     def read(cls, path: Path) -> Evaluation:
@@ -99,14 +105,15 @@ def evaluate(
     device: str = "auto",
     data_dir: str | None = None,
     runs_dir: str | None = None,
-    progress: Progress = tick,
+    progress: Progress = silent,
     **options: Any,
 ) -> Evaluation:
-    """Measure a run against the held-out data of its own data set, and keep the result in the run.
+    """Measure a run against the held-out test part of its own data set, and keep the result in the run.
 
     Args:
         run: a run's folder or name, or a model's name for its newest finished run.
-        n: how many samples; None: as many as there are training images, but no more than 10,000; or 32 texts.
+        n: how many samples; None: what the modality finds right (as many as there are training images, but no more than
+            10,000; 32 texts).
         seed: of the samples and of all that is drawn.
         features: of images: "auto" (of a classifier if the data have labels, else random), or a name of `genzoo
             evaluate --help`.
@@ -120,105 +127,136 @@ def evaluate(
         GenzooError: the data are gone or changed, or the run is damaged.
     """
     folder = find_run(run, runs_dir)
-    spec = spec_of(folder)[0]
-    own: Any = build(spec.sample_options, options, f"sampling {spec.name}")
-    reference = reference_of(folder, n, seed, features, data_dir, progress)
-    return hold_against(reference, folder, own, batch_size, device, progress, weights)
+    spec = folder.spec()[0]
+    sampling = Sampling(build(spec.sample_options, options, f"sampling {spec.name}"), batch_size, device, weights)
+    held = HeldOut(folder, n, seed, features, data_dir, progress)
+    return held.evaluation_of(folder, sampling, progress)
 
 
-def hold_against(
-    reference: Reference[Any],
-    folder: RunFolder,
-    own: Any,
-    batch_size: int,
-    device: str,
-    progress: Progress,
-    weights: str = "best",
-) -> Evaluation:
-    """Sample a run and measure it against a reference; see `evaluate`."""
-    model = load(folder, device=device, weights=weights)
-    start = time.perf_counter()
-    subject = reference.drawn(model, own, batch_size, progress)
-    seconds = time.perf_counter() - start
-    columns = columns_of(reference, progress)
-    estimates, left_out = measured(subject, model, progress)
-    measures = []
-    for spec, found in estimates:
-        beside = {key: column.get(spec.name) for key, column in columns.items()}
-        beside["baseline"] = found.baseline if found.baseline is not None else beside["baseline"]
-        measures.append(
-            Measured(
-                name=spec.name, value=found.value, unit=spec.unit, better=spec.better, uncertainty=found.uncertainty,
-                of=found.of, **beside,
-            )
-        )  # fmt: skip
-    facts = _facts(folder, weights, own) | {"sampling_seconds": round(seconds, 3)} | reference.facts(subject)
-    result = Evaluation(
-        run=folder.name, model=folder.model, protocol=reference.protocol, measures=tuple(measures), left_out=left_out,
-        facts=facts,
+@dataclass(frozen=True)
+class Sampling:
+    """How a run is sampled: the model's own options, and what is the same for all."""
+
+    options: Any
+    batch_size: int
+    device: str
+    weights: str = "best"
+
+
+class HeldOut:
+    """The data that runs are held against, one for all runs of a protocol."""
+
+    def __init__(
+        self, folder: RunFolder, n: int | None, seed: int, features: str, data_dir: str | None, progress: Progress
+    ) -> None:
+        if n is not None and n < 1:
+            raise UsageError(f"n is {n}; allowed is 1 or more")
+        dataset, data = load_data(folder, data_dir, progress)
+        self.modality = data.modality
+        request = request_for(folder, n, seed, features, data_dir, progress)
+        self.seed = seed
+        self.reference: Reference[Any] = modality_of(data.modality).reference(dataset, data, request, progress)
+        self.protocol = {
+            "version": PROTOCOL, "modality": data.modality, "data": data.name, "fingerprint": data.fingerprint,
+            "validation": folder.training.validation, "samples": self.reference.count, "seed": seed,
+            **self.reference.protocol,
+        }  # fmt: skip
+        self._scores: dict[str, dict[str, float]] = {}
+
+    def evaluation_of(self, folder: RunFolder, sampling: Sampling, progress: Progress) -> Evaluation:
+        """Sample a run and measure it; see `evaluate`."""
+        reference, count = self.reference, self.reference.count
+        model = load(folder, device=sampling.device, weights=sampling.weights)
+        start = time.perf_counter()
+        samples = draw(
+            model, count, seed=self.seed, options=sampling.options, batch_size=sampling.batch_size, progress=progress
+        )
+        seconds = time.perf_counter() - start
+        labels = labels_of_samples(count, model.data) if model.conditional else None
+        subject = reference.subject(samples, labels, model)
+        scores = self._reference_scores(progress)
+        estimates, left_out = measured(subject, model, progress)
+        result = Evaluation(
+            run=folder.name,
+            model=folder.model,
+            protocol=self.protocol,
+            heading=reference.heading,
+            columns=reference.columns,
+            legend=reference.legend,
+            measures=tuple(_with_references(spec, estimate, scores) for spec, estimate in estimates),
+            left_out=left_out,
+            facts=_facts(folder, sampling) | {"sampling_seconds": round(seconds, 3)} | reference.facts(subject),
+        )
+        return self._keep(folder, result, subject)
+
+    def _reference_scores(self, progress: Progress) -> dict[str, dict[str, float]]:
+        """What real data and the baselines score, by column and measure; worked out once."""
+        if not self._scores:
+            for column, subject in self.reference.others().items():
+                estimates = measured(subject, None, progress)[0]
+                self._scores[column] = {spec.name: estimate.value for spec, estimate in estimates}
+        return self._scores
+
+    def _keep(self, folder: RunFolder, result: Evaluation, subject: Subject) -> Evaluation:
+        """Write the result and what illustrates it into the run."""
+        key = json.dumps([result.protocol, result.facts["sampling"], result.facts["weights_sha256"]], sort_keys=True)
+        target = folder.evaluation_folder(hashlib.sha256(key.encode()).hexdigest()[:12])
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            write_json(target / "result.json", result.to_json())
+        except OSError as error:
+            raise GenzooError(f"cannot write {target}: {error.strerror}") from None
+        self.reference.illustrate(subject, target, folder.provenance(self.seed))
+        return replace(result, path=target / "result.json")
+
+
+def _with_references(spec: MetricSpec, estimate: Estimate, scores: Mapping[str, Mapping[str, float]]) -> Measured:
+    """A measure beside what the others score; an estimate's own baseline stands in the first baseline's place."""
+    references = {column: values[spec.name] for column, values in scores.items() if spec.name in values}
+    baseline = next((column for column in scores if column != "floor"), None)
+    if estimate.baseline is not None and baseline is not None:
+        references[baseline] = estimate.baseline
+    return Measured(
+        name=spec.name, value=estimate.value, unit=spec.unit, better=spec.better, uncertainty=estimate.uncertainty,
+        references=references, of=estimate.of,
     )  # fmt: skip
-    return _keep(folder, result, reference, subject)
 
 
-def columns_of(reference: Reference[Any], progress: Progress) -> dict[str, dict[str, float]]:
-    """What real data and the baselines score, by column and measure; worked out once for a reference."""
-    if not reference.columns:
-        for key, subject in reference.beside().items():
-            found = measured(subject, None, progress)[0]
-            reference.columns[key] = {spec.name: estimate.value for spec, estimate in found}
-    return reference.columns
-
-
-def _facts(folder: RunFolder, weights: str, options: Any) -> dict[str, Any]:
-    used = folder.weights(weights)
+def _facts(folder: RunFolder, sampling: Sampling) -> dict[str, Any]:
+    weights = folder.weights(sampling.weights)
     return {
-        "step": used["step"],
+        "step": weights["step"],
         "parameters": folder.record.get("parameters"),
         "training_seconds": folder.record["seconds"],
-        "weights_sha256": used["sha256"],
-        "sampling": to_json(options),
+        "weights_sha256": weights["sha256"],
+        "sampling": to_json(sampling.options),
         "versions": {name: version(name) for name in ("genzoo", "torch", "numpy", "torchmetrics")},
     }
 
 
-def _keep(folder: RunFolder, result: Evaluation, reference: Reference[Any], subject: Measurable) -> Evaluation:
-    """Write the result and what illustrates it into the run."""
-    key = json.dumps([result.protocol, result.facts["sampling"], result.facts["weights_sha256"]], sort_keys=True)
-    target = folder.evaluation_folder(hashlib.sha256(key.encode()).hexdigest()[:12])
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        write_json(target / "result.json", result.to_json())
-    except OSError as error:
-        raise GenzooError(f"cannot write {target}: {error.strerror}") from None
-    reference.illustrate(subject, target, samples.marks(folder, seed=result.protocol["seed"]))
-    return replace(result, path=target / "result.json")
-
-
-def kept(folder: RunFolder, protocol: Mapping[str, Any], options: Any) -> Evaluation | None:
+def kept_evaluation(folder: RunFolder, protocol: Mapping[str, Any], options: Any) -> Evaluation | None:
     """The result that a run keeps for a protocol, its weights and sampling options as they are now, if there is one."""
     sha256, sampling = folder.weights().get("sha256"), to_json(options)
     for path in folder.evaluations():
         try:
-            found = Evaluation.read(path)
+            result = Evaluation.read(path)
         except GenzooError:
             continue
-        same = found.facts["weights_sha256"] == sha256 and found.facts["sampling"] == sampling
-        if same and found.protocol == protocol:
-            return found
+        same = result.facts["weights_sha256"] == sha256 and result.facts["sampling"] == sampling
+        if same and result.protocol == protocol:
+            return result
     return None
 
 
 def measured(
-    subject: Measurable, model: Generator | None, progress: Progress
+    subject: Subject, model: Generator | None, progress: Progress
 ) -> tuple[list[tuple[MetricSpec, Estimate]], dict[str, str]]:
     """Every measure that applies, and why those have no value that have none."""
-    found, left_out = [], {}
-    every = [(plugin, spec) for _, plugin, spec in registry().metrics if spec.modality == subject.data.modality]
-    every.sort(key=lambda item: place(item[1].name))
+    estimates, left_out = [], {}
     wanted = [
         (plugin, spec)
-        for plugin, spec in every
-        if (not spec.needs or model is not None) and all(getattr(model, need, None) for need in spec.needs)
+        for plugin, spec in registry().metrics.of_modality(subject.data.modality)
+        if not spec.needs or (model is not None and all(ability(model, need) for need in spec.needs))
     ]
     for number, (plugin, spec) in enumerate(wanted):
         progress("measuring", number, len(wanted))
@@ -226,10 +264,10 @@ def measured(
             estimate = load_target(spec.target, f"measure {spec.name!r} of {plugin.distribution}")(subject)
             if not math.isfinite(estimate.value):
                 raise NotMeasurable("its value is not finite")
-            found.append((spec, estimate))
+            estimates.append((spec, estimate))
         except GenzooError as error:
             left_out[spec.name] = str(error)
         except Exception as error:  # of a plugin's measure: the others are none the worse
             left_out[spec.name] = f"failed: {one_line(error)}"
     progress("measuring", len(wanted), len(wanted))
-    return found, left_out
+    return estimates, left_out

@@ -8,49 +8,45 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from genzoo.errors import GenzooError
-from genzoo.evaluation import METRICS, place
 from genzoo.evaluation.evaluate import Evaluation, Measured
-from genzoo.run_folder import RunFolder
+from genzoo.interface.files import write_file
+from genzoo.registry.plugins import modality_of, registry
+from genzoo.runs.folder import RunFolder
 
-COLUMNS = {  # what stands beside a value, by modality
-    "image": {"floor": "REAL DATA", "baseline": "GAUSSIAN", "noise": "NOISY DATA"},
-    "text": {"floor": "REAL TEXT", "baseline": "BEST N-GRAM"},
-}
-LEGENDS = {
-    "image": "what as many training images score (real data), a Gaussian fitted to their pixels, and training images"
-    " with noise",
-    "text": "what passages of the held-out text score (real text), and the best n-gram model of the training text",
-}
 Rows = list[tuple[str, ...]]
 ALARM = 10  # times as many copies as among real data
+TITLES = {  # of what illustrates a result, by the stem of its file
+    "samples": "samples, AI-generated",
+    "neighbours": "samples, AI-generated, each above the training example nearest to it",
+}
 ARROWS = {"lower": "↓", "higher": "↑"}
 
 
-def rows(found: Sequence[Evaluation]) -> Rows:
+def rows(results: Sequence[Evaluation]) -> Rows:
     """A heading, and a row a measure: its name and direction, a value for each run, and what stands beside it. Where
     there are several runs, `*` marks the best and those that are not two standard errors worse."""
-    names = [result.run for result in found]
-    columns = COLUMNS[found[0].protocol.get("modality", "image")]
-    heading = ("MEASURE", *(("VALUE",) if len(found) == 1 else names), *columns.values())
-    table: Rows = [heading]
-    for key in _keys(found):
-        own = [next((m for m in result.measures if (m.name, m.of) == key), None) for result in found]
-        measure = next(m for m in own if m is not None)
-        best = _best([m for m in own if m is not None]) if len(found) > 1 else set()
-        cells = ["" if m is None else _value(m) + (" *" if id(m) in best else "") for m in own]
-        beside = [
-            next((number(getattr(m, part)) for m in own if m is not None and getattr(m, part) is not None), "")
-            for part in columns
+    names = [result.run for result in results]
+    columns = results[0].columns
+    titles = (title.upper() for title in columns.values())
+    table: Rows = [("MEASURE", *(("VALUE",) if len(results) == 1 else names), *titles)]
+    for key in _keys(results):
+        in_runs = [next((m for m in result.measures if (m.name, m.of) == key), None) for result in results]
+        measures = [m for m in in_runs if m is not None]
+        best = _best(measures) if len(results) > 1 else set()
+        cells = ["" if m is None else _value(m) + (" *" if id(m) in best else "") for m in in_runs]
+        references = [
+            next((number(m.references[column]) for m in measures if column in m.references), "") for column in columns
         ]
-        name = f"{measure.name} {ARROWS[measure.better]}" + (f" ({measure.of})" if measure.of else "")
-        table.append((name, *cells, *beside))
+        name = f"{key[0]} {ARROWS[measures[0].better]}" + (f" ({key[1]})" if key[1] else "")
+        table.append((name, *cells, *references))
     return table
 
 
-def _keys(found: Sequence[Evaluation]) -> list[tuple[str, str]]:
-    keys = dict.fromkeys((m.name, m.of) for result in found for m in result.measures)
-    return sorted(keys, key=lambda key: place(key[0]))
+def _keys(results: Sequence[Evaluation]) -> list[tuple[str, str]]:
+    """What is measured, in the order of the modality: names, and of what."""
+    order = [spec.name for _, spec in registry().metrics.of_modality(results[0].protocol["modality"])]
+    keys = dict.fromkeys((m.name, m.of) for result in results for m in result.measures)
+    return sorted(keys, key=lambda key: order.index(key[0]) if key[0] in order else len(order))
 
 
 def _best(measures: list[Measured]) -> set[int]:
@@ -74,71 +70,52 @@ def number(value: float, digits: int = 4) -> str:
     return f"{value:.{places}f}" if places <= 6 else f"{value:.{digits - 1}e}"
 
 
-def heading(result: Evaluation) -> str:
-    """In one line, what was measured how."""
-    protocol = result.protocol
-    if protocol.get("modality") == "text":
-        return (
-            f"{protocol['samples']:,} samples of seed {protocol['seed']}, and {protocol['test_characters']:,} held-out"
-            f" characters of {protocol['data']}; {protocol['training_characters']:,} characters are for training"
-        )
-    right = (
-        "" if protocol["features_accuracy"] is None else f", {protocol['features_accuracy']:.1%} of test images right"
-    )
-    return (
-        f"{protocol['samples']:,} samples of seed {protocol['seed']} against {protocol['test_images']:,} test images of"
-        f" {protocol['data']}; features {protocol['features']} ({protocol['features_sha256'][:12]}{right})"
-    )
-
-
-def notes(found: Sequence[Evaluation]) -> list[str]:
+def notes(results: Sequence[Evaluation]) -> list[str]:
     """What has no value, and why; and the alarms that the measures give."""
     lines = []
-    for result in found:
+    for result in results:
         lines += [f"{result.run}: no {name}: {reason}" for name, reason in result.left_out.items()]
         values = {m.name: m for m in result.measures}
-        for name, others in (("copies", "training images"), ("duplicates", "one another")):
-            found_here = values.get(name)
-            if found_here and found_here.value > ALARM * max(found_here.floor or 0, 0.01):
-                lines.append(f"{result.run}: {found_here.value:.0%} of the samples are all but copies of {others}")
+        for name, others in (("copies", "training examples"), ("duplicates", "one another")):
+            measure = values.get(name)
+            if measure and measure.value > ALARM * max(measure.references.get("floor", 0), 0.01):
+                lines.append(f"{result.run}: {measure.value:.0%} of the samples are all but copies of {others}")
     return lines
 
 
-def markdown(found: Sequence[Evaluation]) -> str:
+def markdown(results: Sequence[Evaluation]) -> str:
     """The table, its heading and notes, as Markdown."""
-    lines = [heading(found[0]) + ".", ""]
-    for number_of_row, row in enumerate(rows(found)):
+    lines = [results[0].heading + ".", ""]
+    for number_of_row, row in enumerate(rows(results)):
         cells = ["Measure" if cell == "MEASURE" else cell.capitalize() if cell.isupper() else cell for cell in row]
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
         if number_of_row == 0:
             lines.append("| --- " + "| ---: " * (len(row) - 1) + "|")
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes(found))]).rstrip() + "\n"
+    return "\n".join([*lines, "", *(f"- {note}" for note in notes(results))]).rstrip() + "\n"
 
 
-def page(found: Sequence[Evaluation], folders: Sequence[RunFolder | None]) -> str:
-    """A page of HTML with all in it: the table, and for each run its samples, the training images nearest to some of
-    them, and how its training went."""
-    title = "genzoo: " + ", ".join(result.run for result in found)
-    head, *body = rows(found)
+def page(results: Sequence[Evaluation], folders: Sequence[RunFolder | None]) -> str:
+    """A page of HTML with all in it: the table, and for each run what illustrates it and how its training went."""
+    first = results[0]
+    title = "genzoo: " + ", ".join(result.run for result in results)
+    head, *body = rows(results)
     lines = ["<table><thead><tr>", *(f"<th>{html.escape(cell)}</th>" for cell in head), "</tr></thead><tbody>"]
     for row in body:
         lines.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>")
     lines.append("</tbody></table>")
-    lines += [f"<p class=note>{html.escape(note)}</p>" for note in notes(found)]
+    lines += [f"<p class=note>{html.escape(note)}</p>" for note in notes(results)]
     lines.append("<details><summary>What the measures are</summary><dl>")
-    modality = found[0].protocol.get("modality", "image")
     lines += [
         f"<dt>{spec.name} {ARROWS[spec.better]}</dt><dd>{html.escape(spec.summary)}</dd>"
-        for spec in METRICS
-        if spec.modality == modality
+        for _, spec in registry().metrics.of_modality(first.protocol["modality"])
     ]
     lines.append("</dl></details>")
-    for result, folder in zip(found, folders, strict=True):
+    for result, folder in zip(results, folders, strict=True):
         lines += _section(result, folder)
     return PAGE.format(
         title=html.escape(title),
-        heading=html.escape(heading(found[0])),
-        legend=LEGENDS[modality],
+        heading=html.escape(first.heading),
+        legend=html.escape(first.legend),
         body="\n".join(lines),
     )
 
@@ -152,40 +129,49 @@ def _section(result: Evaluation, folder: RunFolder | None) -> list[str]:
         f"{facts['parameters'] or 0:,} parameters, sampled in {facts['sampling_seconds']:,.1f} s</p>",
     ]
     if result.path is not None:
-        for name, text in (
-            ("samples.png", "samples, AI-generated"),
-            ("neighbours.png", "samples, AI-generated, each above the training image nearest to it"),
-        ):
-            lines += _figure(result.path.with_name(name), text)
-        if (texts := result.path.with_name("samples.txt")).exists():
-            lines.append(f"<h3>Samples, AI-generated</h3><pre>{html.escape(texts.read_text('utf-8'))}</pre>")
+        lines += _illustrations(result)
     if folder is not None and folder.metrics():
-        from genzoo import samples, show
+        from genzoo.interface.pictures import as_png
+        from genzoo.runs import show
 
-        picture = samples.as_png(show.picture(folder), samples.marks(folder, seed=folder.record["training"]["seed"]))
-        lines.append(_image(picture, "the training: grids of samples, and the logged values"))
+        picture = as_png(show.picture(folder), folder.provenance(folder.record["training"]["seed"]))
+        lines.append(_image(picture, "the training: samples, and the logged values"))
     if shares := facts.get("class_shares"):
         cells = "".join(f"<td>{html.escape(name)}<br>{share:.1%}</td>" for name, share in shares.items())
         lines.append(f"<p>Shares of the classes among the samples:</p><table><tr>{cells}</tr></table>")
     return lines
 
 
-def _figure(path: Path, text: str) -> list[str]:
-    return [_image(path.read_bytes(), text)] if path.exists() else []
+def _illustrations(result: Evaluation) -> list[str]:
+    """What lies beside a result, as its modality shows it."""
+    from genzoo.interface.pictures import as_png
+
+    assert result.path is not None, "a result that is kept"
+    modality, lines = modality_of(result.protocol["modality"]), []
+    drawn = sorted(result.path.parent.iterdir(), reverse=True)
+    for path in [path for path in drawn if path.suffix in modality.spec.write_options.suffixes]:
+        text = TITLES.get(path.stem, path.stem)
+        preview = modality.preview(path)
+        if isinstance(preview, str):
+            lines.append(f"<h3>{html.escape(text)}</h3><pre>{html.escape(preview)}</pre>")
+        else:
+            facts = modality.provenance(path).get("genzoo") or {}
+            content = path.read_bytes() if path.suffix == ".png" else as_png(preview, facts)
+            lines.append(_image(content, text))
+    return lines
 
 
 def _image(content: bytes, text: str) -> str:
     coded = base64.b64encode(content).decode()
     source = f"data:image/png;base64,{coded}"
-    return f'<figure><img alt="{html.escape(text)}" src="{source}"><figcaption>{text}</figcaption></figure>'
+    return (
+        f'<figure><img alt="{html.escape(text)}" src="{source}"><figcaption>{html.escape(text)}</figcaption></figure>'
+    )
 
 
-def write_page(path: Path, found: Sequence[Evaluation], folders: Sequence[RunFolder | None]) -> None:
+def write_page(path: Path, results: Sequence[Evaluation], folders: Sequence[RunFolder | None]) -> None:
     """Write the page. Raises `GenzooError` if that cannot be."""
-    try:
-        path.write_text(page(found, folders), "utf-8")
-    except OSError as error:
-        raise GenzooError(f"cannot write {path}: {error.strerror}") from None
+    write_file(path, page(results, folders).encode())
 
 
 PAGE = """<!doctype html>

@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from genzoo.errors import UsageError, one_line
-from genzoo.testing.case import Case, Skip
+from genzoo.interface.errors import UsageError, one_line
+from genzoo.interface.modality import Skip
+from genzoo.testing.case import Case
 from genzoo.testing.checks import CHECKS, Check
 
-__all__ = ["CHECKS", "Check", "Outcome", "parametrize_with_checks", "run_checks"]
+__all__ = ["CHECKS", "Check", "Outcome", "Skip", "parametrize_with_checks", "run_checks"]
 
 
 @dataclass(frozen=True)

@@ -14,22 +14,23 @@ from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from genzoo.errors import GenzooError, UsageError, one_line
-from genzoo.registry import Plugin, installed, registry
-from genzoo.run_folder import RunFolder
-from genzoo.spec import GeneratorSpec
+from genzoo.interface.errors import GenzooError, UsageError, one_line
+from genzoo.interface.modality import Skip
+from genzoo.interface.specs import GeneratorSpec
+from genzoo.registry.plugins import Plugin, installed, modality_of, registry
+from genzoo.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from genzoo.interface.dataset import Batch
+    from genzoo.interface.modality import Modality
 
 STEPS = 4
 TINY: dict[str, Any] = {
     "steps": STEPS, "batch_size": 8, "log_every": 1, "eval_every": 2, "sample_every": 0, "save_every": 2, "keep": 9,
     "device": "cpu", "threads": 1,
 }  # fmt: skip
-
-
-class Skip(Exception):
-    """A check that has no meaning here; the message says why."""
 
 
 class Case:
@@ -42,18 +43,22 @@ class Case:
     """
 
     def __init__(self, model: str, options: Mapping[str, Any] | None = None) -> None:
-        self.plugin, self.target = self._found(model)
-        own = [spec.name for spec in self.specs]
+        self.plugin, self.target = self._plugin_of(model)
+        names = [spec.name for spec in self.specs]
         wanted = model.rpartition("/")[2]
-        self.name = wanted if wanted in own or len(own) != 1 else own[0]
+        self.name = wanted if wanted in names or len(names) != 1 else names[0]
         small = next((dict(spec.presets.get("tiny", {})) for spec in self.specs if spec.name == self.name), {})
         small.pop("epochs", None)
-        self.options = small | TINY | dict(options or {})
+        tiny = {k: v for k, v in TINY.items() if self._has_batches() or k != "batch_size"}
+        self.options = small | tiny | dict(options or {})
         self.folder = Path(tempfile.mkdtemp(prefix="genzoo-check-"))
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
+    def _has_batches(self) -> bool:
+        return all(spec.mini_batches for spec in self.specs if spec.name == self.name)
+
     @staticmethod
-    def _found(model: str) -> tuple[Plugin, str]:
+    def _plugin_of(model: str) -> tuple[Plugin, str]:
         """The plugin of a model, or one of that name, and its module."""
         known = registry()
         try:
@@ -77,18 +82,18 @@ class Case:
     def specs(self) -> list[GeneratorSpec]:
         """The models that the plugin gives, loaded or not."""
         try:
-            given = getattr(self.module, "genzoo_generators", None)
-            return [spec for spec in (given() if given else ()) if isinstance(spec, GeneratorSpec)]
+            hook = getattr(self.module, "genzoo_generators", None)
+            return [spec for spec in (hook() if hook else ()) if isinstance(spec, GeneratorSpec)]
         except (Exception, SystemExit):
             return []
 
     @property
     def spec(self) -> GeneratorSpec:
         """The model, as its plugin gives it."""
-        found = [spec for spec in self.specs if spec.name == self.name]
-        if not found:
+        specs = [spec for spec in self.specs if spec.name == self.name]
+        if not specs:
             raise AssertionError(f"the plugin gives no model {self.name!r}")
-        return found[0]
+        return specs[0]
 
     def child(self, task: str, *arguments: str) -> dict[str, Any]:
         """What a task of `genzoo.testing.child` finds, in a process of its own."""
@@ -100,8 +105,8 @@ class Case:
         if done.returncode or not lines:
             reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise AssertionError(f"in a process of its own: {reason}")
-        found: dict[str, Any] = json.loads(lines[-1])
-        return found
+        seen: dict[str, Any] = json.loads(lines[-1])
+        return seen
 
     @cached_property
     def imported(self) -> dict[str, Any]:
@@ -115,7 +120,7 @@ class Case:
         """Skips what needs a plugin that loads."""
         if self.plugin.status != "loaded":
             raise Skip(f"the plugin does not load: {'; '.join(self.plugin.problems) or self.plugin.status}")
-        from genzoo.sampling import class_of
+        from genzoo.sampling.model import class_of
 
         try:
             class_of(self.spec)
@@ -127,32 +132,22 @@ class Case:
         return f"{self.plugin.distribution}/{self.name}"
 
     @cached_property
-    def data(self) -> Path:
-        """A small data set: pictures of two brightnesses with labels, or sentences."""
-        import numpy as np
+    def modality(self) -> Modality[Any]:
+        """The kind of data."""
+        return modality_of(self.spec.modality)
 
-        rng = np.random.default_rng(0)
-        if self.spec.modality == "text":
-            words = ("the", "cat", "sat", "on", "a", "mat", "and", "then", "it", "ran", "to", "log", "by", "river")
-            path = self.folder / "text.txt"
-            lines = [" ".join(rng.choice(words, 8)).capitalize() + ".\n" for _ in range(200)]
-            path.write_text("".join(lines), "utf-8")
-            return path
-        labels = np.arange(64) % 4
-        places = np.linspace(-1, 1, 28)
-        blobs = np.exp(-4 * ((places[:, None] - (labels[:, None, None] - 1.5) / 3) ** 2 + places**2))
-        images = (200 * blobs + rng.integers(0, 50, blobs.shape)).astype(np.uint8)
-        path = self.folder / "images.npz"
-        np.savez(path, images=images[:48], labels=labels[:48], test_images=images[48:], test_labels=labels[48:])
-        return path
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The training options that name a small data set, made up by the modality."""
+        return dict(self.modality.example(self.folder))
 
     def train(self, name: str, **changes: Any) -> RunFolder:
         """A short training."""
         self.loadable  # noqa: B018  (it skips)
-        from genzoo.training import train
+        from genzoo.training.train import train
 
-        given = {"data": str(self.data), "runs_dir": str(self.folder / "runs"), "name": name}
-        return train(self.qualified, **self.options | given | changes)
+        where = {"runs_dir": str(self.folder / "runs"), "name": name}
+        return train(self.qualified, **self.options | self.data | where | changes)
 
     @cached_property
     def run(self) -> RunFolder:
@@ -165,39 +160,32 @@ class Case:
     @property
     def model(self) -> Any:
         """Its model, as it is loaded anew."""
-        from genzoo.sampling import load
+        from genzoo.sampling.model import load
 
         return load(self.run, weights="last", device="cpu")
 
     def having(self, ability: str, what: str) -> Any:
         """The model, if it has an ability, else skips."""
-        from genzoo import generator
+        from genzoo.interface import generator
 
         model = self.model
         if not isinstance(model, getattr(generator, ability)):
             raise Skip(f"the model does not {what}")
         return model
 
-    def batch(self) -> Any:
-        """A few held-out images and labels, or tokens (B, T) of held-out text."""
+    def batch(self) -> Batch:
+        """A few held-out examples with their labels."""
         import torch
 
-        from genzoo.data.builtin import load
-        from genzoo.data.files import tick
-        from genzoo.data.images import Batch, ImageData, to_unit
-        from genzoo.sampling import tokenizer_of
+        from genzoo.runs.data import load_data
 
-        dataset, _ = load(self.run.training, registry(), tick, tokenizer_of(self.run))
-        if isinstance(dataset, ImageData):
-            images, labels = dataset.test_images, dataset.test_labels
-            assert isinstance(images, torch.Tensor), "a small .npz is held in memory"
-            return Batch(to_unit(images[:6]), None if labels is None else labels[:6])
-        return torch.as_tensor(dataset.test[:96], dtype=torch.int64).view(4, 24)
+        dataset, _ = load_data(self.run)
+        return dataset.take("test", torch.arange(min(6, dataset.count("test"))), torch.device("cpu"))
 
     @cached_property
     def observed(self) -> dict[str, Any]:
         """What importing the model, sampling the run and another training do, seen from a process of its own."""
         self.loadable  # noqa: B018
         runs = self.folder / "observed"
-        given = {**self.options, "data": str(self.data), "runs_dir": str(runs), "name": "seen"}
-        return self.child("observe", self.spec.target, self.qualified, str(self.run.path), json.dumps(given))
+        options = {**self.options, **self.data, "runs_dir": str(runs), "name": "seen"}
+        return self.child("observe", self.spec.target, self.qualified, str(self.run.path), json.dumps(options))

@@ -14,12 +14,13 @@ from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genzoo import hookspecs
-from genzoo.errors import GenzooError, Interrupted, UsageError
-from genzoo.options import Option, build, options_of
-from genzoo.registry import RESERVED_COMMANDS, registry
-from genzoo.spec import NAME, RESERVED, RESERVED_IN_SAMPLING, TRAIN_OPTIONS, load_target
-from genzoo.testing.case import STEPS, Case, Skip
+from genzoo.interface import hookspecs
+from genzoo.interface.errors import GenzooError, Interrupted, UsageError
+from genzoo.interface.modality import Skip
+from genzoo.interface.options import Option, build, options_of
+from genzoo.interface.specs import NAME, load_target
+from genzoo.registry.plugins import RESERVED, RESERVED_COMMANDS, RESERVED_IN_SAMPLING, registry
+from genzoo.testing.case import STEPS, Case
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -141,11 +142,13 @@ def options_are_declared(case: Case) -> None:
 @promised
 def options_do_not_clash(case: Case) -> None:
     """No option has the name of one that every training, or every sampling, has."""
-    training = {*options_of(TRAIN_OPTIONS[case.spec.modality]), *RESERVED}
+    modality = case.modality.spec
+    training = {*options_of(modality.train_options), *RESERVED}
     for name in options_of(case.spec.config):
         that(name not in training, f"every training has an option {name!r}")
+    sampling = {*options_of(modality.write_options), *RESERVED_IN_SAMPLING}
     for name in options_of(case.spec.sample_options):
-        that(name not in RESERVED_IN_SAMPLING, f"every sampling has an option {name!r}")
+        that(name not in sampling, f"every sampling has an option {name!r}")
 
 
 def _values(item: Option) -> Iterator[Any]:
@@ -209,7 +212,7 @@ def options_out_of_bounds_are_refused(case: Case) -> None:
 def presets_are_allowed(case: Case) -> None:
     """Every preset, with the defaults, gives a training that could begin."""
     own = options_of(case.spec.config)
-    kind: Any = TRAIN_OPTIONS[case.spec.modality]
+    kind = case.modality.spec.train_options
     for name, preset in {"": {}, **case.spec.presets}.items():
         values = {**case.spec.defaults, **preset}
         what = f"preset {name!r}" if name else "the defaults"
@@ -227,7 +230,7 @@ def presets_are_allowed(case: Case) -> None:
 @promised
 def target_is_a_generator(case: Case) -> None:
     """The target names a class that is a `genzoo.Generator` with `fit` and `sample`."""
-    from genzoo.generator import Generator
+    from genzoo.interface.generator import Generator
 
     try:
         kind = load_target(case.spec.target, f"model {case.name!r}")
@@ -249,9 +252,7 @@ def training_moves_the_weights(case: Case) -> None:
     """A short training ends, its logged values are finite, and it changes what is sampled."""
     lines = case.run.metrics()
     that(len(lines) >= STEPS, f"{STEPS} steps logged {len(lines)} lines: use run.log, and one step an item")
-    logged = {key for line in lines for key in line} - {
-        "step", "seconds", "samples_per_second", "tokens_per_second",
-    }  # fmt: skip
+    logged = {key for line in lines for key in line if key != "step" and "second" not in key}
     that(bool(logged), "nothing is logged: call run.log(loss=...)")
     infinite = [key for line in lines for key, value in line.items() if not math.isfinite(value)]
     that(not infinite, f"{infinite[:1]} is not finite")
@@ -299,7 +300,7 @@ def digest(samples: Tensor | list[str]) -> str:
 
 def weights_of(run: Any) -> str:
     """The SHA-256 of the weights that a run ended with."""
-    from genzoo.sampling import load
+    from genzoo.sampling.model import load
 
     return _hash(load(run, weights="last", device="cpu").state_dict())
 
@@ -309,34 +310,31 @@ def weights_of(run: Any) -> str:
 
 def drawn(case: Case, n: int, seed: int = 3) -> Any:
     """Samples as the core draws them."""
-    from genzoo.sampling import sample
+    from genzoo.sampling.draw import sample
 
     return sample(case.model, n, seed=seed)
 
 
 @promised
 def samples_have_their_shape(case: Case) -> None:
-    """0, 1 and 3 samples are that many: images (N, C, H, W) of floats in [0, 1], or texts."""
+    """0, 1 and 3 samples are that many, of the modality's form: images (N, C, H, W) of floats in [0, 1], texts."""
     import torch
 
-    from genzoo.randomness import RandomStreams
+    from genzoo.interface.randomness import RandomStreams
 
     for count in (0, 1, 3):
         model = case.model
         with torch.no_grad():
-            found = model.sample(count, options=case.spec.sample_options(), rng=RandomStreams(0, count))
-        if case.spec.modality == "text":
-            kind = isinstance(found, list) and all(isinstance(text, str) for text in found)
-            that(kind, f"sample({count}) gives {type(found).__name__}, not a list of texts")
-            that(len(found) == count, f"sample({count}) gives {len(found)} texts")
-            continue
-        that(isinstance(found, torch.Tensor), f"sample({count}) gives {type(found).__name__}, not a tensor")
-        shape = (count, *model.data.shape)
-        that(tuple(found.shape) == shape, f"sample({count}) has shape {tuple(found.shape)}; promised is {shape}")
-        that(found.is_floating_point(), f"sample({count}) is {found.dtype}; promised are floats")
-        if count:
-            low, high = found.min().item(), found.max().item()
-            that(0 <= low <= high <= 1, f"sample({count}) is in [{low:.3g}, {high:.3g}]; promised is [0, 1]")
+            samples = model.sample(count, options=case.spec.sample_options(), rng=RandomStreams(0, count))
+        _checked(case, samples, count, f"sample({count})")
+
+
+def _checked(case: Case, samples: Any, count: int, what: str) -> None:
+    """Samples are as the modality promises them, strictly."""
+    try:
+        case.modality.check(samples, count, case.run.data_spec, strict=True)
+    except GenzooError as error:
+        raise AssertionError(f"{what}: {error}") from None
 
 
 @promised
@@ -362,7 +360,7 @@ def sampling_leaves_all_as_it_was(case: Case) -> None:
     """Sampling changes no weights, no modes and no global random state."""
     import torch
 
-    from genzoo.sampling import sample
+    from genzoo.sampling.draw import sample
 
     model = case.model
     before = _hash(model.state_dict()), [m.training for m in model.modules()], torch.get_rng_state()
@@ -377,7 +375,7 @@ def sampling_leaves_all_as_it_was(case: Case) -> None:
 @promised
 def a_fresh_process_draws_the_same(case: Case) -> None:
     """A run that another process loads gives the same samples."""
-    from genzoo.sampling import sample
+    from genzoo.sampling.draw import sample
 
     own = digest(sample(case.run, 2, seed=5, weights="last", device="cpu"))
     that(case.observed["drawn"] == own, "another process draws other samples: something is not in the state_dict")
@@ -399,8 +397,8 @@ def resuming_is_exact(case: Case) -> None:
     """A run that goes on from a checkpoint ends with the bits of one that was never stopped."""
     import shutil
 
-    from genzoo.run_folder import RunFolder
-    from genzoo.training import resume
+    from genzoo.runs.folder import RunFolder
+    from genzoo.training.train import resume
 
     that(case.run.status == "finished", "the training did not finish")
     copy = case.folder / "runs" / "copy"
@@ -420,8 +418,8 @@ def resuming_is_exact(case: Case) -> None:
 @promised
 def a_stopped_run_can_go_on(case: Case) -> None:
     """A stop signal ends a training after the step, saved, and resuming finishes it."""
-    from genzoo.run_folder import RunFolder
-    from genzoo.training import resume
+    from genzoo.runs.folder import RunFolder
+    from genzoo.training.train import resume
 
     class Stop:
         def genzoo_run_logged(self, run: Any, step: int) -> None:
@@ -495,14 +493,6 @@ def memory_of_the_device_is_given_back(case: Case) -> None:
 # Abilities
 
 
-def _within(images: Tensor, shape: tuple[int, ...], what: str) -> None:
-    import torch
-
-    that(tuple(images.shape) == shape, f"{what} has shape {tuple(images.shape)}; promised is {shape}")
-    inside = bool(torch.isfinite(images).all()) and 0 <= images.min().item() <= images.max().item() <= 1
-    that(inside, f"{what} is not in [0, 1]")
-
-
 @promised
 def scores_are_one_an_example(case: Case) -> None:
     """`evaluate` gives finite scores, one for each example."""
@@ -519,31 +509,32 @@ def scores_are_one_an_example(case: Case) -> None:
 
 
 @promised
-def reconstructions_are_images(case: Case) -> None:
-    """`reconstruct` gives images of the same shape in [0, 1]."""
+def reconstructions_are_samples(case: Case) -> None:
+    """`reconstruct` gives as many examples back, of the modality's form."""
     import torch
 
     model, batch = case.having("Reconstructs", "reconstruct"), case.batch()
     with torch.no_grad():
-        _within(model.reconstruct(batch.images), tuple(batch.images.shape), "what reconstruct gives")
+        _checked(case, model.reconstruct(batch.examples), len(batch), "what reconstruct gives")
 
 
 @promised
 def codes_are_deterministic(case: Case) -> None:
-    """`encode` gives one vector an image, always the same, and `decode` images of it."""
+    """`encode` gives one vector an example, always the same, and `decode` samples of it."""
     import torch
 
     model, batch = case.having("Encodes", "encode"), case.batch()
     with torch.no_grad():
-        codes = model.encode(batch.images)
-        that(codes.ndim == 2 and len(codes) == len(batch), f"encode gives {tuple(codes.shape)} for {len(batch)} images")
-        that(torch.equal(codes, model.encode(batch.images)), "encode gives other vectors the second time")
-        _within(model.decode(codes), tuple(batch.images.shape), "what decode gives")
+        codes = model.encode(batch.examples)
+        shape = tuple(codes.shape)
+        that(codes.ndim == 2 and len(codes) == len(batch), f"encode gives {shape} for {len(batch)} examples")
+        that(torch.equal(codes, model.encode(batch.examples)), "encode gives other vectors the second time")
+        _checked(case, model.decode(codes), len(batch), "what decode gives")
 
 
 @promised
 def likelihoods_are_likelihoods(case: Case) -> None:
-    """`log_likelihood` is finite, one an image or a token; of text it is a distribution over the next token."""
+    """`log_likelihood` is finite, one an example, or one for each token of a row."""
     import torch
 
     model = case.having("HasLikelihood", "give likelihoods")
@@ -551,23 +542,38 @@ def likelihoods_are_likelihoods(case: Case) -> None:
     that(kind in ("exact", "lower bound"), f"likelihood_kind is {kind!r}; allowed is 'exact' or 'lower bound'")
     batch = case.batch()
     with torch.no_grad():
-        if case.spec.modality == "image":
-            nats, shape = model.log_likelihood(batch.images), (len(batch),)
-        else:
-            nats, shape = model.log_likelihood(batch), tuple(batch.shape)
-        that(tuple(nats.shape) == shape, f"log_likelihood has shape {tuple(nats.shape)}; promised is {shape}")
-        that(bool(torch.isfinite(nats).all()), "log_likelihood is not finite")
-        if case.spec.modality == "text" and kind == "exact":
-            every = torch.arange(model.data.shape[0])[:, None]
-            rows = torch.cat([batch[:1, :3].expand(len(every), 3), every], dim=1)
-            total = model.log_likelihood(rows)[:, -1].double().exp().sum().item()
-            that(abs(total - 1) < 1e-3, f"the shares of all next tokens sum to {total:.4f}, not to 1")
+        nats = model.log_likelihood(batch.examples)
+    shape = tuple(nats.shape)
+    of_rows = shape == tuple(batch.examples.shape) and nats.ndim == 2
+    that(shape == (len(batch),) or of_rows, f"log_likelihood has shape {shape}; promised is {(len(batch),)}")
+    that(bool(torch.isfinite(nats).all()), "log_likelihood is not finite")
+
+
+@promised
+def promises_of_the_modality_are_kept(case: Case) -> None:
+    """What the model's modality promises besides: of text, that exact likelihoods of all next tokens sum to 1."""
+    import torch
+
+    promises = case.modality.promises()
+    if not promises:
+        raise Skip("the modality promises nothing besides")
+    model, batch, reasons = case.model, case.batch(), []
+    for promise in promises:
+        try:
+            with torch.no_grad():
+                promise(model, batch)
+        except AssertionError as error:
+            raise AssertionError(f"{promise.__name__}: {error}") from None
+        except Skip as skip:
+            reasons.append(str(skip))
+    if len(reasons) == len(promises):
+        raise Skip("; ".join(reasons))
 
 
 @promised
 def a_stream_is_the_sample(case: Case) -> None:
     """The pieces of a stream are the text of the sample."""
-    from genzoo.sampling import stream
+    from genzoo.sampling.draw import stream
 
     case.having("Streams", "stream")
     pieces = list(stream(case.model, seed=3))
@@ -578,21 +584,21 @@ def a_stream_is_the_sample(case: Case) -> None:
 @promised
 def labels_are_obeyed(case: Case) -> None:
     """A conditional model trains with labels and draws each class that it is asked for."""
-    import torch
-
-    from genzoo.sampling import load, sample
+    from genzoo.sampling.draw import sample
+    from genzoo.sampling.model import load
 
     if "conditional" not in options_of(case.spec.config):
         raise Skip("the model does not learn from labels")
     run = case.train("conditional", conditional=True)
-    found = sample(load(run, device="cpu"), 3, seed=0, label="2")
-    that(isinstance(found, torch.Tensor) and len(found) == 3, "three samples of a class are not three")
+    label = run.data_spec.classes[-1]
+    samples = sample(load(run, device="cpu"), 3, seed=0, label=label)
+    that(len(samples) == 3, "three samples of a class are not three")
 
 
 @promised
 def what_is_exported_is_there(case: Case) -> None:
     """`export` writes files and gives the line that reads them."""
-    from genzoo.sampling import export
+    from genzoo.sampling.export import export
 
     case.having("Exports", "export")
     folder = Path(case.folder / "exported")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,9 @@ def import_plugin(module: str) -> dict[str, Any]:
 
 def refuse(model: str, flag: str, value: str) -> dict[str, Any]:
     """Ask for a training with a value that is not allowed; the exit status, and whether torch was imported for it."""
-    from genzoo import cli
-
     sys.argv = ["genzoo", "train", model, flag, value]
     try:
-        cli.main()
+        runpy.run_module("genzoo", run_name="__main__")
     except SystemExit as ended:
         return {"status": ended.code, "torch": "torch" in sys.modules}
     return {"status": 0, "torch": "torch" in sys.modules}
@@ -37,17 +36,23 @@ def observe(target: str, model: str, run: str, options: str) -> dict[str, Any]:
     """Import a model and see whether global state changed; sample a run; train, and note what is written or called."""
     import torch
 
-    import genzoo.training
+    from genzoo.sampling.draw import sample
+    from genzoo.testing.checks import digest
+    from genzoo.training.train import train
 
     before = _state(torch)
     importlib.import_module(target.partition(":")[0])
     after = _state(torch)
     changed = [name for name in before if before[name] != after[name]]
-    from genzoo.testing.checks import digest
-
-    drawn = digest(genzoo.sampling.sample(run, 2, seed=5, weights="last", device="cpu"))
-    given = json.loads(options)
-    own = (Path(given["runs_dir"]).resolve(), Path(sys.prefix), Path(sys.base_prefix), Path("/dev"), Path("/proc"))
+    drawn = digest(sample(run, 2, seed=5, weights="last", device="cpu"))
+    training = json.loads(options)
+    allowed = (
+        Path(training["runs_dir"]).resolve(),
+        Path(sys.prefix),
+        Path(sys.base_prefix),
+        Path("/dev"),
+        Path("/proc"),
+    )
     written, called, on = set(), set(), True
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
@@ -63,9 +68,9 @@ def observe(target: str, model: str, run: str, options: str) -> dict[str, Any]:
                 written.add(path)
 
     sys.addaudithook(watch)
-    genzoo.training.train(model, **given)
+    train(model, **training)
     on = False
-    outside = sorted(p for p in written if not any(Path(p).resolve().is_relative_to(root) for root in own))
+    outside = sorted(p for p in written if not any(Path(p).resolve().is_relative_to(root) for root in allowed))
     return {
         "changed": changed,
         "drawn": drawn,

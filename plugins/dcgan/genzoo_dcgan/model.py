@@ -12,8 +12,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-import genzoo
-from genzoo import DataSpec
+from genzoo import DataSpec, kernels
 from genzoo_dcgan import DCGANOptions
 from genzoo_gan.model import GAN
 
@@ -45,7 +44,7 @@ def generator_network(config: DCGANOptions, inputs: int, shape: tuple[int, ...])
         raise ValueError(f"--generator-channels has {numbers}; images of {shape[1]} pixels need {least} or more")
     sizes = [sizes[0]] * (len(widths) - len(sizes) + 1) + sizes  # (B, widths[i], sizes[i], sizes[i]) at layer i
     bias, small = not config.batch_norm, (widths[0], sizes[0], sizes[0])
-    layers: list[nn.Module] = [genzoo.Linear(inputs, math.prod(small), bias=bias)]
+    layers: list[nn.Module] = [kernels.Linear(inputs, math.prod(small), bias=bias)]
     layers += [nn.BatchNorm1d(math.prod(small))] if config.batch_norm else []
     layers += [activation(config.generator_activation), nn.Unflatten(1, small)]
     kernel = config.generator_kernel_size
@@ -68,7 +67,7 @@ def discriminator_features(config: DCGANOptions, shape: tuple[int, ...]) -> tupl
     for before, after in pairwise(widths):
         layers.append(nn.Conv2d(before, after, kernel, config.discriminator_stride, kernel // 2))
         layers.append(activation(config.discriminator_activation))
-        layers += [genzoo.Dropout(config.discriminator_dropout)] if config.discriminator_dropout else []
+        layers += [kernels.Dropout(config.discriminator_dropout)] if config.discriminator_dropout else []
         size = -(-size // config.discriminator_stride)
     return nn.Sequential(*layers, nn.Flatten()), widths[-1] * size * size
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,6 +14,7 @@ from genzoo import RandomStreams, RunFolder, UsageError
 from genzoo_diffusion import DiffusionSampleOptions
 from genzoo_diffusion.model import Diffusion
 
+PICTURES = (".png", ".jpg", ".jpeg")
 SHOWN = 10  # states of a trajectory that are shown
 
 
@@ -70,9 +73,13 @@ def inpaint(
     Known pixels are left as they are (RePaint, Lugmayr et al. 2022).
     """
     folder, model = load(run, device, runs_dir)
-    path = folder.picture_path("inpaint", out, overwrite=overwrite)
-    picture = genzoo.load_image(image, model.data.shape).to(model.device)
-    unknown = genzoo.load_image(mask, (1, *model.data.shape[1:])).to(model.device) >= 0.5
+    path, images = (
+        genzoo.output_path(folder, "inpaint", out, PICTURES, overwrite=overwrite),
+        genzoo.modality_of("image"),
+    )
+    picture = images.read(Path(image), model.data)[0].to(model.device)
+    grey = replace(model.data, shape=(1, *model.data.shape[1:]))
+    unknown = images.read(Path(mask), grey)[0].to(model.device) >= 0.5
     if bool(unknown.all()) or not bool(unknown.any()):
         every = "white" if bool(unknown.all()) else "black"
         raise UsageError(
@@ -85,9 +92,8 @@ def inpaint(
             labels=labels(folder, model, label, count),
         )  # fmt: skip
     masked = torch.where(unknown, 0.5, picture)[None]
-    genzoo.write_grid(
-        torch.cat([masked, filled]).cpu(), path, genzoo.marks(folder, seed=seed, operation="inpaint"), columns=count + 1
-    )
+    row = torch.cat([masked, filled]).cpu()
+    images.write_rows([row], path, folder.provenance(seed, operation="inpaint"), model.data)
     click.echo(path)
 
 
@@ -106,7 +112,7 @@ def trajectory(
 ) -> None:  # fmt: skip
     """Show samples on their way from noise (left) to image (right), a row a sample."""
     folder, model = load(run, device, runs_dir)
-    path = folder.picture_path("trajectory", out, overwrite=overwrite)
+    path = genzoo.output_path(folder, "trajectory", out, PICTURES, overwrite=overwrite)
     states: list[torch.Tensor] = []
 
     def keep(state: torch.Tensor, _timestep: int) -> torch.Tensor:
@@ -119,8 +125,7 @@ def trajectory(
         last = model.walk(count, own, rng, labels(folder, model, label, count), between=keep)
     states.append(model.to_images(last))
     shown = torch.linspace(0, len(states) - 1, min(SHOWN, len(states))).round().long().tolist()
-    rows = torch.stack([states[number] for number in shown], dim=1)  # (count, shown, C, H, W)
-    genzoo.write_grid(
-        rows.flatten(0, 1).cpu(), path, genzoo.marks(folder, seed=seed, operation="trajectory"), columns=len(shown)
-    )
+    rows = torch.stack([states[number] for number in shown], dim=1).cpu()  # (count, shown, C, H, W)
+    facts = folder.provenance(seed, operation="trajectory")
+    genzoo.modality_of("image").write_rows(list(rows), path, facts, model.data)
     click.echo(path)

@@ -27,10 +27,10 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 from diffusers.models.resnet import ResnetBlock2D
-from torch import Tensor, nn
+from torch import Tensor
 
 import genzoo
-from genzoo import Batch, DataSpec, Generator, RandomStreams, Run
+from genzoo import DataSpec, Generator, ImageBatch, RandomStreams, Run, kernels
 from genzoo_diffusion import DiffusionOptions, DiffusionSampleOptions
 
 PREDICTIONS = {"noise": "epsilon", "v": "v_prediction", "sample": "sample"}
@@ -63,25 +63,6 @@ def unet(config: DiffusionOptions, channels: int, size: tuple[int, int], classes
     )
 
 
-class Upsample(nn.Module):
-    """What diffusers' `Upsample2D` works out, in four ninths of the multiplications: each pixel twice in each
-    direction, then a convolution of 3 x 3, is one transposed convolution of 4 x 4 with sums of the same weights."""
-
-    sums: Tensor
-
-    def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__()
-        self.conv = conv
-        sums = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
-        self.register_buffer("sums", sums, persistent=False)
-
-    def forward(self, hidden: Tensor, output_size: object = None) -> Tensor:
-        """(B, C, H, W) -> (B, C, 2H, 2W)."""
-        weight = torch.einsum("ku,lv,oiuv->iokl", self.sums, self.sums, self.conv.weight)
-        weight = weight.contiguous(memory_format=torch.channels_last)
-        return F.conv_transpose2d(hidden, weight, self.conv.bias, stride=2, padding=1)
-
-
 class Diffusion(Generator):
     """A diffusion model sized from the data. See `DiffusionOptions` for what can be chosen.
 
@@ -105,7 +86,7 @@ class Diffusion(Generator):
         self.unet = unet(config, channels, self.inner_shape[1:], self.classes)
         for block in self.unet.up_blocks:
             if block.upsamplers is not None:
-                block.upsamplers[0] = Upsample(block.upsamplers[0].conv)
+                block.upsamplers[0] = kernels.Upsample(block.upsamplers[0].conv)
         self.unet.to(memory_format=torch.channels_last)
         signal = DDPMScheduler(**self.scheduler_options()).alphas_cumprod.float()
         self.register_buffer("signal", signal, persistent=False)
@@ -373,7 +354,7 @@ class Diffusion(Generator):
         mass: Tensor = torch.special.ndtr(up) - torch.special.ndtr(down)
         return -mass.clamp_min(1e-12).log().flatten(1).sum(1)
 
-    def evaluate(self, batch: Batch) -> dict[str, Tensor]:
+    def evaluate(self, batch: ImageBatch) -> dict[str, Tensor]:
         nats = self.log_likelihood(batch.images, self.labels_of(batch), num_timesteps=8)
         return {"bound": nats, "bits_per_dim": -nats / (math.log(2) * math.prod(self.data.shape))}
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 import genzoo
-from genzoo import DataSpec, Generator, RandomStreams, Run
+from genzoo import DataSpec, Generator, RandomStreams, Run, kernels
 from genzoo_gan import AdversarialOptions, GANOptions
 from genzoo_gan.augment import augment
 from genzoo_gan.health import Health, spread
@@ -36,9 +36,9 @@ def generator_network(config: GANOptions, inputs: int, shape: tuple[int, ...]) -
     layers: list[nn.Module] = []
     sizes = (inputs, *config.generator_sizes)
     for before, after in pairwise(sizes):
-        layers += [genzoo.Linear(before, after), nn.LeakyReLU(0.2)]
+        layers += [kernels.Linear(before, after), nn.LeakyReLU(0.2)]
     last = nn.Tanh() if config.generator_output == "tanh" else nn.Sigmoid()
-    return nn.Sequential(*layers, genzoo.Linear(sizes[-1], math.prod(shape)), last, nn.Unflatten(1, shape))
+    return nn.Sequential(*layers, kernels.Linear(sizes[-1], math.prod(shape)), last, nn.Unflatten(1, shape))
 
 
 def discriminator_features(config: GANOptions, shape: tuple[int, ...]) -> tuple[nn.Sequential, int]:
@@ -46,8 +46,8 @@ def discriminator_features(config: GANOptions, shape: tuple[int, ...]) -> tuple[
     layers: list[nn.Module] = [nn.Flatten()]
     sizes = (math.prod(shape), *config.discriminator_sizes)
     for before, after in pairwise(sizes):
-        layers += [genzoo.Linear(before, after), nn.LeakyReLU(0.2)]
-        layers += [genzoo.Dropout(config.discriminator_dropout)] if config.discriminator_dropout else []
+        layers += [kernels.Linear(before, after), nn.LeakyReLU(0.2)]
+        layers += [kernels.Dropout(config.discriminator_dropout)] if config.discriminator_dropout else []
     return nn.Sequential(*layers), sizes[-1]
 
 
@@ -58,7 +58,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, features: nn.Sequential, width: int, categories: int, classes: int, spectral: bool) -> None:
         super().__init__()
-        self.features, self.head = features, genzoo.Linear(width, 1 + categories)
+        self.features, self.head = features, kernels.Linear(width, 1 + categories)
         self.classes = nn.Embedding(classes, width) if classes else None
         if self.classes is not None:
             nn.init.normal_(self.classes.weight, std=width**-0.5)
@@ -82,7 +82,7 @@ class GAN(Generator):
     A model of other layers overrides `networks`, and shares all else.
     """
 
-    best_by = ("frechet_distance", "lower")
+    best_by = ("validation/frechet_distance", "lower")
     training_only: ClassVar[tuple[str, ...]] = ("discriminator",)
     config: Any
 

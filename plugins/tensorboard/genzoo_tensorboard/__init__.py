@@ -11,7 +11,7 @@ import genzoo
 if TYPE_CHECKING:
     from genzoo import Run
 
-_boards: dict[Path, Board] = {}  # of trainings that go on, by the folder of the run
+_boards: dict[Path, Board] = {}  # of trainings that go on, by the run's folder
 
 
 class Board:
@@ -20,10 +20,11 @@ class Board:
     def __init__(self, run: Run) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._run = run
-        self._shown = {path.name for path in run.folder.samples()} if run.step else set()
-        self._writer: Any = SummaryWriter(str(run.folder.path / "tensorboard"), purge_step=run.step + 1)
-        record = run.folder.record
+        self._folder = genzoo.find_run(run.path)
+        self._modality = genzoo.modality_of(run.data.modality)
+        self._shown = {step for step, _ in self._folder.training_samples()} if run.step else set()
+        self._writer: Any = SummaryWriter(str(run.path / "tensorboard"), purge_step=run.step + 1)
+        record = self._folder.record
         for name in ("options", "training", "data_spec"):
             lines = (f"    {key}: {json.dumps(value)}" for key, value in record[name].items())
             self._writer.add_text(name, "\n".join(lines), run.step)
@@ -36,16 +37,15 @@ class Board:
 
     def samples(self) -> None:
         """What was drawn since the last time."""
-        for path in self._run.folder.samples():
-            if not path.name.startswith("step-") or path.name in self._shown:
+        for step, path in self._folder.training_samples():
+            if step in self._shown:
                 continue
-            self._shown.add(path.name)
-            step = int(path.stem.removeprefix("step-"))
-            if path.suffix == ".txt":
-                text = "\n".join(f"    {line}" for line in path.read_text("utf-8").splitlines())
-                self._writer.add_text("samples", text, step)
+            self._shown.add(step)
+            preview = self._modality.preview(path)
+            if isinstance(preview, str):
+                self._writer.add_text("samples", "\n".join(f"    {line}" for line in preview.splitlines()), step)
             else:
-                self._writer.add_image("samples", _picture(path), step, dataformats="HWC")
+                self._writer.add_image("samples", preview.numpy(), step)
 
     def flush(self) -> None:
         """Put what was written on the disk."""
@@ -56,24 +56,16 @@ class Board:
         self._writer.close()
 
 
-def _picture(path: Path) -> Any:
-    import numpy as np
-    from PIL import Image
-
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
-
-
 @genzoo.hookimpl
 def genzoo_run_started(run: Run) -> None:
     """Open a board."""
-    _boards[run.folder.path] = Board(run)
+    _boards[run.path] = Board(run)
 
 
 @genzoo.hookimpl
 def genzoo_run_logged(run: Run, step: int, values: dict[str, float]) -> None:
     """Write the values."""
-    if board := _boards.get(run.folder.path):
+    if board := _boards.get(run.path):
         board.scalars(step, values)
         board.samples()
 
@@ -81,12 +73,12 @@ def genzoo_run_logged(run: Run, step: int, values: dict[str, float]) -> None:
 @genzoo.hookimpl
 def genzoo_run_saved(run: Run) -> None:
     """What a checkpoint stands for is on the disk too."""
-    if board := _boards.get(run.folder.path):
+    if board := _boards.get(run.path):
         board.flush()
 
 
 @genzoo.hookimpl
 def genzoo_run_ended(run: Run) -> None:
     """Write what is left, and close."""
-    if board := _boards.pop(run.folder.path, None):
+    if board := _boards.pop(run.path, None):
         board.close()

@@ -23,7 +23,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.cache_utils import DynamicCache, StaticCache
 
 import genzoo
-from genzoo import DataSpec, Generator, RandomStreams, Run, TextTrainOptions
+from genzoo import DataSpec, Generator, RandomStreams, Run, TextTrainOptions, TokenData, Tokenizer
 from genzoo_transformer import TransformerOptions, TransformerSampleOptions
 from genzoo_transformer.drawing import Chooser, Until
 from genzoo_transformer.network import build, load_pretrained, settle, silence
@@ -36,7 +36,8 @@ class Transformer(Generator):
     """A causal language model of transformers, in genzoo's frame."""
 
     likelihood_kind: ClassVar[Literal["exact", "lower bound"]] = "exact"
-    best_by: ClassVar[tuple[str, Literal["lower", "higher"]] | None] = ("test/loss", "lower")
+    best_by: ClassVar[tuple[str, Literal["lower", "higher"]] | None] = ("validation/loss", "lower")
+    tokenizer: Tokenizer
 
     def __init__(self, config: TransformerOptions, data: DataSpec) -> None:
         super().__init__(config, data)
@@ -69,9 +70,11 @@ class Transformer(Generator):
         optimizer = torch.optim.AdamW(groups, config.learning_rate, betas=(0.9, config.beta2), fused=True)
         network, optimizer = run.prepare(self.network, optimizer)
         network = run.compile(network)
-        bits = run.bits_per_character
+        assert isinstance(run.dataset, TokenData), "the model is of text"
+        bits = run.dataset.bits_per_character
         run.count_flops(self.flops_per_token() * run.options.batch_size * config.context_length)
-        for passages in run.passages(config.context_length + 1):
+        for batch in run.batches(length=config.context_length + 1):
+            passages = batch.tokens  # (B, T + 1)
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * self.rate(run.step, run.steps_total)
             optimizer.zero_grad()

@@ -19,8 +19,7 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging
 
-import genzoo
-from genzoo import GenzooError, UsageError
+from genzoo import GenzooError, UsageError, kernels
 from genzoo_transformer import TransformerOptions
 
 
@@ -62,7 +61,7 @@ class FasterConv1D(Conv1D):  # type: ignore[misc]
     """GPT-2's linear layer, whose weight is (in, out), through genzoo's."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return genzoo.Linear.product(x, self.weight.t(), self.bias)
+        return kernels.Linear.product(x, self.weight.t(), self.bias)
 
 
 class FasterRMSNorm(LlamaRMSNorm):  # type: ignore[misc]
@@ -76,7 +75,7 @@ class FasterRMSNorm(LlamaRMSNorm):  # type: ignore[misc]
 
 
 FASTER: dict[type, type] = {
-    nn.Linear: genzoo.Linear, Conv1D: FasterConv1D, LlamaRMSNorm: FasterRMSNorm, nn.Dropout: genzoo.Dropout,
+    nn.Linear: kernels.Linear, Conv1D: FasterConv1D, LlamaRMSNorm: FasterRMSNorm, nn.Dropout: kernels.Dropout,
 }  # fmt: skip
 
 
@@ -94,7 +93,7 @@ def add_dropout(network: nn.Module, share: float) -> None:
         return
     for name, module in list(network.named_modules()):
         if name.endswith(("embed_tokens", "o_proj", "down_proj")):
-            module.add_module("dropout", genzoo.Dropout(share))
+            module.add_module("dropout", kernels.Dropout(share))
             module.register_forward_hook(lambda module, _inputs, output: module.dropout(output))
 
 

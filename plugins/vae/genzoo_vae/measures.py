@@ -7,14 +7,14 @@ import math
 import torch
 from torch import Tensor
 
-from genzoo import Estimate, Subject
+from genzoo import Estimate, ImageSubject
 from genzoo_vae.model import VAE
 
 IMAGES = 1000  # test images at most
 ACTIVE = 0.01  # variance of a posterior mean over the data (Burda et al. 2016)
 
 
-def posterior(subject: Subject) -> tuple[Tensor, Tensor]:
+def posterior(subject: ImageSubject) -> tuple[Tensor, Tensor]:
     """Mean and log variance of q(z|x) of the first test images, float64 (N, latent_dim) each, on the CPU."""
     model = subject.model
     assert isinstance(model, VAE), "a measure that needs a posterior is given a VAE"
@@ -28,12 +28,12 @@ def posterior(subject: Subject) -> tuple[Tensor, Tensor]:
     return mu.double().cpu(), log_var.double().cpu()
 
 
-def active_units(subject: Subject) -> Estimate:
+def active_units(subject: ImageSubject) -> Estimate:
     """Latent dimensions whose posterior mean varies over the data by more than 0.01 (Burda et al. 2016)."""
     return Estimate(float((subject.once(posterior)[0].var(0) > ACTIVE).sum()))
 
 
-def mutual_information(subject: Subject) -> Estimate:
+def mutual_information(subject: ImageSubject) -> Estimate:
     """I(x; z) of images and draws from their posteriors in nats, between 0 and the logarithm of their number (Hoffman &
     Johnson 2016): E log q(z|x) - E log q(z), with q(z) the mean of all the posteriors."""
     mu, log_var = subject.once(posterior)

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import genzoo
-from genzoo import Batch, DataSpec, Generator, RandomStreams, Run
+from genzoo import DataSpec, Generator, ImageBatch, RandomStreams, Run, kernels
 from genzoo_vae import VAEOptions, VAESampleOptions
 
 CHUNK = 2**24  # numbers that importance sampling decodes at a time
@@ -35,7 +35,7 @@ def dense(sizes: list[int]) -> nn.Sequential:
     """Linear layers with ReLU between them."""
     layers: list[nn.Module] = []
     for before, after in pairwise(sizes):
-        layers += [genzoo.Linear(before, after), nn.ReLU()]
+        layers += [kernels.Linear(before, after), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
 
@@ -200,9 +200,9 @@ class VAE(Generator):
     def fit_mixture(self, run: Run) -> None:
         """Fit the mixture to draws from q(z|x) of up to 20,000 training images; one for each class if conditional."""
         codes, classes = [], []
-        for batch in run.training_images(20_000):
+        for batch in run.training_examples(20_000):
             labels = self.labels_of(batch)
-            mu, log_var = self.posterior(self.binarized(batch.images), labels)
+            mu, log_var = self.posterior(self.binarized(batch.examples), labels)
             codes.append(mu + (0.5 * log_var).exp() * torch.randn_like(mu))
             classes.append(mu.new_zeros(len(mu)) if labels is None else labels)
         points, kinds = torch.cat(codes).double().cpu(), torch.cat(classes).cpu()
@@ -242,7 +242,7 @@ class VAE(Generator):
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.decode(self.encode(images, labels), labels)
 
-    def evaluate(self, batch: Batch) -> dict[str, Tensor]:
+    def evaluate(self, batch: ImageBatch) -> dict[str, Tensor]:
         reconstruction, kl = self(batch.images, self.labels_of(batch))
         return {"bound": -(reconstruction + kl.sum(1)), "kl": kl.sum(1)}
 

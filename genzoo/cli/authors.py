@@ -1,0 +1,115 @@
+"""What authors of plugins and keepers of an environment type: `genzoo new`, `check`, `install`, `uninstall`, `doctor`.
+Imported when one of them is called."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from genzoo.cli.options import as_json_option, runs_dir_option
+from genzoo.cli.output import print_json, printable, table
+
+
+@click.command("new")
+@click.argument("name")
+@click.option("--modality", metavar="NAME", default="image", show_default=True, help="What it generates.")
+@click.option("--to", "folder", metavar="FOLDER", help="A new folder. Default: genzoo-NAME, here.")
+@as_json_option
+def new_command(name: str, modality: str, folder: str | None, as_json: bool) -> None:
+    """Write a plugin to begin with: a small model, its options, tests and packaging."""
+    from genzoo.registry.scaffold import new
+
+    path = new(name, modality, folder)
+    if as_json:
+        print_json({"name": name, "folder": str(path)})
+        return
+    click.echo(f"{path}\ninstall it with   genzoo install -e {path}\nthen              genzoo train {name}")
+    click.echo(f"and check it with genzoo check {name}")
+
+
+@click.command("check")
+@click.argument("name")
+@click.option("--only", multiple=True, metavar="CHECK", help="This check alone; may be given again.")
+@click.option(
+    "--expect-failure",
+    "expected",
+    multiple=True,
+    metavar="CHECK",
+    help="This check fails, and must; may be given again.",
+)
+@as_json_option
+def check_command(name: str, only: tuple[str, ...], expected: tuple[str, ...], as_json: bool) -> None:
+    """Check that a model keeps what every model promises. NAME is a model's or a plugin's.
+
+    Exit status 1 if it does not.
+    """
+    from genzoo.testing import run_checks
+
+    outcomes = []
+    for outcome in run_checks(name, only=only, expected_failures=dict.fromkeys(expected, "expected to fail")):
+        outcomes.append(outcome)
+        if not as_json:
+            reason = f": {printable(outcome.reason)}" if outcome.reason else ""
+            click.echo(f"{outcome.status:8} {outcome.check}{reason}")
+    kinds = ("passed", "failed", "skipped", *(("xfailed", "xpassed") if expected else ()))
+    counts = {kind: sum(o.status == kind for o in outcomes) for kind in kinds}
+    if as_json:
+        keys = ("check", "status", "reason", "seconds")
+        checks = [{key: getattr(outcome, key) for key in keys} for outcome in outcomes]
+        print_json({"model": name, **counts, "checks": checks})
+    else:
+        seconds = sum(outcome.seconds for outcome in outcomes)
+        summary = ", ".join(f"{count} {status}" for status, count in counts.items())
+        click.echo(f"\n{name}: {len(outcomes)} checks, {summary}, in {seconds:.0f} s")
+    sys.exit(0 if all(outcome.ok for outcome in outcomes) else 1)
+
+
+@click.command("install")
+@click.argument("packages", nargs=-1, required=True, metavar="PACKAGE...")
+@click.option("-e", "--editable", is_flag=True, help="PACKAGE is a folder; later changes in it count.")
+@click.option("-U", "--upgrade", is_flag=True, help="Take the newest version.")
+def install_command(packages: tuple[str, ...], editable: bool, upgrade: bool) -> None:
+    """Install plugins into the environment that genzoo runs in.
+
+    PACKAGE is what pip takes: a name on the package index, a wheel, a folder.
+    """
+    from genzoo.registry.install import install
+
+    distributions = install(list(packages), editable=editable, upgrade=upgrade)
+    click.echo(f"installed {', '.join(distributions)}" if distributions else "installed; no plugin is new")
+
+
+@click.command("uninstall")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def uninstall_command(names: tuple[str, ...], yes: bool) -> None:
+    """Remove plugins, also those that are broken. NAME is a distribution's, a plugin's or a model's.
+
+    Runs are left as they are.
+    """
+    from genzoo.registry.install import distribution_of, uninstall
+
+    distributions = sorted({distribution_of(name) for name in names})
+    if not yes:
+        click.confirm(f"remove {', '.join(distributions)}?", abort=True)
+    click.echo(f"removed {', '.join(uninstall(distributions))}")
+
+
+@click.command("doctor")
+@runs_dir_option
+@click.option("--data-dir", metavar="FOLDER", help="Folder where data sets are kept.")
+@as_json_option
+def doctor_command(runs_dir: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Look at versions, device, plugins, folders and disk. Exit status 1 if something is wrong."""
+    from genzoo.cli.doctor import examine
+
+    findings = list(examine(runs_dir, data_dir))
+    wrong = [finding for finding in findings if not finding.ok]
+    if as_json:
+        print_json([{"what": f.what, "found": f.found, "ok": f.ok, "advice": f.advice} for f in findings])
+    else:
+        click.echo(table([("", "WHAT", "FOUND"), *(("ok" if f.ok else "WRONG", f.what, f.found) for f in findings)]))
+        for finding in wrong:
+            click.echo("\n" + printable(f"{finding.what}: {finding.advice}"))
+    sys.exit(1 if wrong else 0)

@@ -1,0 +1,111 @@
+"""The command itself: its verbs, loaded when they are called, and what becomes of errors and warnings."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import warnings
+from typing import Any
+
+import click
+
+from genzoo.cli.output import printable, say
+from genzoo.interface.errors import GenzooError, GenzooWarning, unknown
+from genzoo.interface.specs import load_target
+from genzoo.interface.version import __version__
+from genzoo.registry.plugins import registry
+
+VERBS = {  # by the file that has them, in the order of the help
+    "catalogue": ("list", "info"),
+    "training": ("train", "resume"),
+    "sampling": ("sample", "reconstruct", "interpolate", "export"),
+    "evaluation": ("evaluate", "compare"),
+    "runs": ("runs", "show", "provenance"),
+    "installed": ("data", "plugins"),
+    "authors": ("new", "check", "install", "uninstall", "doctor"),
+}
+FILE_OF = {verb: file for file, verbs in VERBS.items() for verb in verbs}
+
+
+class Zoo(click.Group):
+    """The built-in commands, and those that plugins add."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*FILE_OF, *(name for name in registry().commands.names() if name not in FILE_OF)]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in FILE_OF:
+            command: click.Command = load_target(f"genzoo.cli.{FILE_OF[name]}:{name}_command", f"command {name!r}")
+            return command
+        if name not in registry().commands.names():
+            return None
+        spec = registry().commands.get(name)[1]
+        return click.Command(name, short_help=printable(spec.summary))  # for the list; `resolve_command` loads it
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name in FILE_OF or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        if name not in registry().commands.names():
+            raise unknown("command", name, self.list_commands(ctx))
+        plugin, spec = registry().commands.get(name)
+        command = load_target(spec.target, f"command {name!r} of {plugin.distribution}")
+        return name, command, args[1:]
+
+
+@click.group(cls=Zoo, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="genzoo", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Every family of generative model behind one interface and one command.
+
+    \b
+    genzoo list                 what can be trained
+    genzoo train vae            train on handwritten digits, offline
+    genzoo sample vae           draw from the newest run
+    """
+
+
+def main() -> None:
+    """Run the command line: one line for an error, exit status 2 for a wrong request, 1 for a failure."""
+    warnings.showwarning = _show_warning(warnings.showwarning)
+    try:
+        status = cli.main(prog_name="genzoo", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(status if isinstance(status, int) else 0)
+    except GenzooError as error:
+        _fail(str(error), error.exit_status)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("stopped", 130)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not re.search("out of memory|can't allocate memory", str(error)):
+            raise
+        _fail("out of memory; try a smaller model, --batch-size or --image-size", 1)
+    except BrokenPipeError:  # `genzoo runs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
+
+
+def _fail(message: str, status: int) -> None:
+    if os.environ.get("RANK", "0") == "0":
+        say(f"genzoo: {' '.join(message.split())}")
+    sys.exit(status)
+
+
+def _show_warning(usual: Any) -> Any:
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if issubclass(category, GenzooWarning):
+            say(f"genzoo: warning: {message}")
+        else:
+            usual(message, category, *rest, **more)
+
+    return show

@@ -1,0 +1,98 @@
+"""What is here, and what is wrong with it: versions, device, plugins, folders, disk."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from genzoo.interface.errors import GenzooError, one_line
+from genzoo.registry.data import data_folder
+from genzoo.registry.plugins import registry
+from genzoo.runs.find import check_writable, runs_folder
+
+PACKAGES = ("genzoo", "torch", "torchvision", "numpy", "accelerate", "transformers", "diffusers", "click", "pluggy")
+ENOUGH = 2 * 2**30  # bytes of free disk
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `advice` says what to do about it if it is not `ok`."""
+
+    what: str
+    found: str
+    ok: bool = True
+    advice: str = ""
+
+
+def examine(runs_dir: str | None = None, data_dir: str | None = None) -> Iterator[Finding]:
+    """Look at everything that a training needs."""
+    yield Finding("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    for package in PACKAGES:
+        yield _package(package)
+    yield from _torch()
+    for plugin in registry().plugins:
+        text = f"{plugin.version} {plugin.status}" + "".join(f"; {problem}" for problem in plugin.problems)
+        wrong = plugin.status == "failed" or bool(plugin.problems)
+        advice = f"mend it, or: genzoo uninstall {plugin.distribution}" if wrong else ""
+        yield Finding(f"plugin {plugin.distribution}", text, not wrong, advice)
+    for name, folder in (("runs", runs_folder(runs_dir)), ("data", data_folder(data_dir))):
+        yield _folder(name, folder)
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, version(name))
+    except PackageNotFoundError:
+        needed = name in _needed()
+        return Finding(name, "not installed", not needed, f"pip install {name}" if needed else "")
+
+
+def _needed() -> set[str]:
+    try:
+        lines = requires("genzoo") or []
+    except PackageNotFoundError:
+        lines = []
+    return {line.split(";")[0].split(">")[0].split("=")[0].strip() for line in lines if "extra" not in line}
+
+
+def _torch() -> Iterator[Finding]:
+    """Whether torch works, goes with torchvision, and on which device trainings run."""
+    try:
+        import torch
+    except Exception as error:
+        yield Finding("torch", f"cannot be imported: {one_line(error)}", False, "install torch anew")
+        return
+    try:
+        import torchvision.ops  # noqa: F401  (its operators fail to register with another torch)
+
+        yield Finding("torch and torchvision", "go together")
+    except Exception as error:
+        yield Finding(
+            "torch and torchvision",
+            f"do not go together: {one_line(error)}",
+            False,
+            f"install the torchvision built for torch {torch.__version__}",
+        )
+    from genzoo.kernels.devices import choose_device
+
+    device = choose_device("auto")
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        text = f"cuda: {torch.cuda.get_device_name(device)}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free"
+    else:
+        text = f"{device.type}, {torch.get_num_threads()} threads"
+    yield Finding("device", text)
+
+
+def _folder(name: str, folder: Path) -> Finding:
+    try:
+        check_writable(folder)
+    except GenzooError:
+        return Finding(f"{name} folder", f"{folder} cannot be written", False, f"choose another with --{name}-dir")
+    free = shutil.disk_usage(folder).free
+    text = f"{folder}, {free / 2**30:,.1f} GiB free"
+    return Finding(f"{name} folder", text, free > ENOUGH, "" if free > ENOUGH else "make room on the disk")

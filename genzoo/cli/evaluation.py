@@ -1,0 +1,138 @@
+"""`genzoo evaluate` and `genzoo compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from genzoo.cli.options import (
+    RunCommand,
+    as_json_option,
+    batch_size_option,
+    complete_run,
+    device_option,
+    not_none,
+    run_argument,
+    runs_dir_option,
+    seed_type,
+    weights_option,
+    with_options,
+)
+from genzoo.cli.output import print_json, printable, table
+from genzoo.cli.progress import Watched
+from genzoo.interface.errors import UsageError
+from genzoo.runs.find import find_run
+from genzoo.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from genzoo.evaluation.evaluate import Evaluation
+
+evaluation_options = with_options(
+    click.option(
+        "-n", "count", type=click.IntRange(1),
+        help="Samples to measure.  [default: as many as training images, at most 10,000; 32 texts]",
+    ),
+    click.option(
+        "--seed", type=seed_type, default=0, show_default=True, help="Of the samples, and of all that is drawn.",
+    ),
+    click.option(
+        "--features", default="auto", show_default=True, metavar="NAME",
+        help="What to compare in, for images: classifier (of the data's labels), random, inception, or a plugin's.",
+    ),
+    device_option,
+    click.option("--data-dir", metavar="FOLDER", help="Where the data are now, if not where they were."),
+    as_json_option,
+    click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown."),
+    click.option("--html", "html_file", metavar="FILE", help="Write a page with tables and pictures besides."),
+    click.option("--overwrite", is_flag=True, help="Let --html take the place of what is there."),
+    runs_dir_option,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Output:
+    """How results are given: as JSON, Markdown or a table, and on a page besides."""
+
+    as_json: bool
+    as_markdown: bool
+    html_file: str | None
+
+    def check(self, *, overwrite: bool) -> None:
+        """Raises `UsageError` for what cannot be, before anything is measured."""
+        if self.as_json and self.as_markdown:
+            raise UsageError("--json and --markdown are both given; give one")
+        if self.html_file is None:
+            return
+        path = Path(self.html_file)
+        if path.suffix.lower() not in (".html", ".htm") or not path.parent.is_dir():
+            raise UsageError(
+                f"--html is {self.html_file!r}; allowed is a file that ends in .html, in a folder that is there"
+            )
+        if path.exists() and not overwrite:
+            raise UsageError(f"--html {self.html_file} exists; give --overwrite to replace it")
+
+    def give(self, results: Sequence[Evaluation], folders: Sequence[RunFolder | None], json: Any) -> None:
+        """Print the results, and write the page."""
+        from genzoo.evaluation import report
+
+        if self.html_file is not None:
+            report.write_page(Path(self.html_file), results, folders)
+        if self.as_json:
+            print_json(json)
+        elif self.as_markdown:
+            click.echo(report.markdown(results), nl=False)
+        else:
+            click.echo(printable(results[0].heading) + "\n")
+            click.echo(table(report.rows(results)))
+            for note in report.notes(results):
+                click.echo("\n" + printable(note))
+            click.echo("\n" + "\n".join(f"kept  {result.path}" for result in results))
+
+
+@click.command("evaluate", cls=RunCommand)
+@run_argument
+@batch_size_option
+@weights_option
+@evaluation_options
+def evaluate_command(
+    run: str, runs_dir: str | None, as_json: bool, as_markdown: bool, html_file: str | None, overwrite: bool,
+    count: int | None, **options: Any,
+) -> None:  # fmt: skip
+    """Measure a run against held-out data, beside what real data and trivial models score.
+
+    The result is kept in the run. RUN is a run's folder or name, or a model's name for its newest finished run. The
+    model's own sampling options are listed by `genzoo evaluate RUN --help`.
+    """
+    folder, output = find_run(run, runs_dir), Output(as_json, as_markdown, html_file)
+    output.check(overwrite=overwrite)
+    from genzoo.evaluation.evaluate import evaluate
+
+    with Watched() as watched:
+        result = evaluate(folder, count, progress=watched.data, **not_none(options))
+    output.give([result], [folder], result.to_json())
+
+
+@click.command("compare")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_run)
+@evaluation_options
+def compare_command(
+    runs: tuple[str, ...], runs_dir: str | None, as_json: bool, as_markdown: bool, html_file: str | None,
+    overwrite: bool, count: int | None, **options: Any,
+) -> None:  # fmt: skip
+    """Lay runs side by side, measuring those that were not yet.
+
+    RUN is as for `genzoo evaluate`, or the result.json of an evaluation.
+    """
+    output = Output(as_json, as_markdown, html_file)
+    output.check(overwrite=overwrite)
+    folders = [None if Path(run).is_file() else find_run(run, runs_dir) for run in runs]
+    from genzoo.evaluation.compare import compare
+
+    sources = [folder or run for folder, run in zip(folders, runs, strict=True)]
+    with Watched() as watched:
+        results = compare(sources, count, progress=watched.data, **options)
+    output.give(results, folders, [result.to_json() for result in results])

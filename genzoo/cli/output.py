@@ -1,0 +1,51 @@
+"""What a person is shown: JSON, tables, lines, and nothing that a terminal would obey."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+
+def printable(text: str, keep: str = "") -> str:
+    """A text without control characters, which a name or a sample may hold and a terminal would obey: each is written
+    as a backslash escape, but for those in `keep`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c in keep or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def say(line: str) -> None:
+    """A line on standard error, as far as someone still reads it."""
+    try:
+        print(printable(line, "\n"), file=sys.stderr, flush=True)
+    except (OSError, ValueError):  # the reader has gone, and what is said must not end what is done
+        if sys.stderr is sys.__stderr__:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def print_text(text: str, *, newline: bool = True) -> None:
+    """A generated text on standard output; on a terminal without what it would obey."""
+    click.echo(printable(text, "\n\t") if sys.stdout.isatty() else text, nl=newline)
+
+
+def print_json(content: Any) -> None:
+    """JSON on standard output."""
+    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as aligned columns, the first being the heading."""
+    clean = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in clean) for i in range(len(clean[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in clean]
+    return "\n".join(lines)

@@ -1,0 +1,136 @@
+"""What a person sees while something runs: a bar on a terminal, plain lines elsewhere. Both only watch."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from genzoo.cli.output import say
+
+if TYPE_CHECKING:
+    from genzoo.interface.run import Run
+
+PLAIN_EVERY = 5.0  # seconds between plain lines
+NOT_BEFORE = 1.0  # seconds that reading or sampling may take without a word
+HELD_OUT = "validation/"  # before the names of scores, which a bar has no room for
+PER_SECOND = "_per_second"
+
+
+class Watched:
+    """The progress display of what takes long, closed whatever happens; silent on all but the first process."""
+
+    def __enter__(self) -> Watched:
+        self._watcher: Any = None
+        if os.environ.get("RANK", "0") == "0":
+            self._watcher = bar() if sys.stderr.isatty() else PlainLines()
+        self.watchers = [self._watcher] if self._watcher else []
+        return self
+
+    def data(self, what: str, done: int, total: int) -> None:
+        """A `Progress`: data are being read, or samples drawn."""
+        if self._watcher:
+            self._watcher.data(what, done, total)
+
+    def __exit__(self, *_: object) -> None:
+        if self._watcher:
+            self._watcher.close()
+
+
+def losses(values: dict[str, float]) -> str:
+    """The logged values as text."""
+    measured = {k: v for k, v in values.items() if k not in ("step", "seconds") and not k.endswith(PER_SECOND)}
+    return "  ".join(f"{name} {value:.4g}" for name, value in measured.items())
+
+
+def speed(values: dict[str, float]) -> str:
+    """How fast a training goes, with its unit; empty without mini-batches."""
+    rates = {name: value for name, value in values.items() if name.endswith(PER_SECOND) and value}
+    return "  ".join(f"{value:,.0f} {name.replace(PER_SECOND, '/s')}" for name, value in rates.items())
+
+
+def bar() -> Any:
+    """A bar with the step, the speed, time left and losses."""
+    from rich.console import Console, RenderableType
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    class RunProgress(Progress):
+        run: Run | None = None
+
+        def get_renderables(self) -> Iterable[RenderableType]:
+            """Called by the drawing thread: the run need not say at each step how far it is."""
+            if self.run is not None and self.tasks:
+                self.update(self.task_ids[-1], completed=self.run.step)
+            return super().get_renderables()
+
+    class Bar:
+        def __init__(self) -> None:
+            self._console = Console(stderr=True)
+            self._progress = RunProgress(
+                TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(),
+                TimeRemainingColumn(compact=True), TextColumn("{task.fields[note]}", markup=False),
+                console=self._console, refresh_per_second=5,
+            )  # fmt: skip
+            self._reading: Any = None
+            self._since = time.monotonic()
+
+        def data(self, what: str, done: int, total: int) -> None:
+            """Data are being read, or samples drawn."""
+            if time.monotonic() < self._since + NOT_BEFORE:
+                return
+            if self._reading is None:
+                self._reading = self._progress.add_task(what, total=total, note="")
+                self._progress.start()
+            self._progress.update(self._reading, description=what, completed=done, total=total)
+
+        def genzoo_run_started(self, run: Run) -> None:
+            if self._reading is not None:
+                self._progress.remove_task(self._reading)
+            self._task = self._progress.add_task(run.name, total=run.steps_total, completed=run.step, note="starting")
+            self._progress.run = run
+            self._progress.start()
+
+        def genzoo_run_logged(self, values: dict[str, float]) -> None:
+            shown = {name: value for name, value in values.items() if not name.startswith(HELD_OUT)}
+            note = f"{speed(values)}  {losses(shown)}"
+            self._progress.update(self._task, note=note[: max(20, self._console.width - 50)])  # on one line
+
+        def genzoo_run_ended(self) -> None:
+            self.close()
+
+        def close(self) -> None:
+            """Leave the terminal as it was."""
+            self._progress.stop()
+
+    return Bar()
+
+
+class PlainLines:
+    """A line at the start and every few seconds, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._next, self._last = time.monotonic() + NOT_BEFORE, ""
+
+    def data(self, what: str, done: int, total: int) -> None:
+        """Data are being read, or samples drawn."""
+        self._say(f"{what}: {done:,} of {total:,}")
+
+    def genzoo_run_started(self, run: Run) -> None:
+        first = f"from step {run.step:,} " if run.step else ""
+        self._say(f"{run.name}: {first}to step {run.steps_total:,} on {run.device}", always=True)
+
+    def genzoo_run_logged(self, run: Run, step: int, values: dict[str, float]) -> None:
+        left = (run.steps_total - step) * run.seconds / step
+        parts = [f"step {step:,}/{run.steps_total:,}", speed(values), f"{left:,.0f} s left", losses(values)]
+        self._say("  ".join(part for part in parts if part), always=step == run.steps_total)
+
+    def close(self) -> None:
+        """Nothing to put back."""
+
+    def _say(self, text: str, *, always: bool = False) -> None:
+        now = time.monotonic()
+        if (always or now >= self._next) and text != self._last:
+            self._next, self._last = now + PLAIN_EVERY, text
+            say(text)

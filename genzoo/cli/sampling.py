@@ -1,0 +1,291 @@
+"""`genzoo sample`, `reconstruct`, `interpolate` and `export`: what a trained model gives."""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from genzoo.cli.options import (
+    RunCommand,
+    as_json_option,
+    batch_size_option,
+    click_options,
+    device_option,
+    held_out_options,
+    not_none,
+    overwrite_option,
+    run_argument,
+    runs_dir_option,
+    seed_type,
+    weights_option,
+    with_options,
+)
+from genzoo.cli.output import print_json, print_text
+from genzoo.cli.progress import Watched
+from genzoo.interface.errors import UsageError
+from genzoo.interface.files import holds_something
+from genzoo.interface.options import build, options_of
+from genzoo.interface.provenance import sidecar
+from genzoo.interface.specs import WriteOptions
+from genzoo.runs.find import find_run, output_path
+from genzoo.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from genzoo.interface.generator import Generator
+
+IN_A_ROW = 8  # examples above what a model makes of them
+PROMPT = "prompt"  # the sampling option that may come from standard input
+
+
+class SampleCommand(RunCommand):
+    """`genzoo sample RUN`, with the options of the modality's writing besides."""
+
+    def options_for(self, folder: RunFolder) -> list[click.Option]:
+        return [*super().options_for(folder), *click_options(folder.modality.write_options, "sample")]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Samples that were asked for: of which run, how drawn, where to. `path` is None where they are printed alone."""
+
+    folder: RunFolder
+    count: int
+    seed: int
+    label: str | None
+    drawing: dict[str, Any]  # batch_size, weights, device
+    options: dict[str, Any]  # the model's own
+    writing: WriteOptions
+    path: Path | None
+
+    @classmethod
+    def of(
+        cls, folder: RunFolder, *, count: int | None, seed: int, label: str | None, out: str | None, overwrite: bool,
+        drawing: dict[str, Any], options: dict[str, Any],
+    ) -> Request:  # fmt: skip
+        """Raises `UsageError` for all that cannot be done as it was asked, before torch is imported."""
+        if label is not None:
+            folder.class_number(label)
+        modality = folder.modality
+        known = options_of(folder.spec()[0].sample_options)
+        writing = build(modality.write_options, {k: v for k, v in options.items() if k not in known}, "sample")
+        suffix = writing.suffix(out)
+        path = None if writing.printed else folder.new_sample("sample", suffix)
+        if out is not None:
+            path = _free(Path(out).expanduser(), out, overwrite)
+        if count is None:
+            count = modality.default_count(folder.data_spec, folder.conditional and label is None)
+        sampling = {name: value for name, value in options.items() if name in known}
+        if PROMPT in known and (prompt := _prompt(sampling.get(PROMPT))) is not None:
+            sampling[PROMPT] = prompt
+        return cls(folder, count, seed, label, drawing, sampling, writing, path)
+
+    def facts(self) -> dict[str, Any]:
+        """The provenance of what is drawn."""
+        label = {} if self.label is None else {"label": self.label}
+        options = {name: value for name, value in self.options.items() if name != PROMPT}
+        return self.folder.provenance(self.seed, **label, **options)
+
+
+def _free(path: Path, out: str, overwrite: bool) -> Path:
+    for place in (path, sidecar(path)):
+        if holds_something(place) and not overwrite:
+            raise UsageError(f"--out {out if place == path else place} exists; give --overwrite to replace it")
+    return path
+
+
+@click.command("sample", cls=SampleCommand)
+@run_argument
+@with_options(
+    click.option(
+        "-n", "count", type=click.IntRange(1, 1_000_000), help="How many.  [default: 64, or 8 of each class; 1 text]"
+    ),
+    click.option("--label", metavar="CLASS", help="Draw this class, if the model was trained --conditional."),
+    click.option(
+        "--seed", type=seed_type, default=0, show_default=True, help="Sample i is a function of (seed, i)."
+    ),
+    click.option(
+        "--out", metavar="PATH", help="File or folder. Default: a new one in the run's samples; text is printed."
+    ),
+    overwrite_option, batch_size_option, weights_option, device_option, runs_dir_option, as_json_option,
+)  # fmt: skip
+def sample_command(
+    run: str, runs_dir: str | None, as_json: bool, batch_size: int, weights: str, device: str, count: int | None,
+    seed: int, label: str | None, out: str | None, overwrite: bool, **options: Any,
+) -> None:  # fmt: skip
+    """Draw samples from a trained model and write them, marked as generated.
+
+    A model trained --conditional draws each class in turn, a row of the grid for each, or one with --label. Text is
+    printed as it comes; what is piped in is its prompt, unless --prompt is given.
+
+    RUN is a run's folder or name, or a model's name for its newest finished run. The model's own sampling options, and
+    those of how its samples are written, are listed by `genzoo sample RUN --help`.
+    """
+    drawing = {"batch_size": batch_size, "weights": weights, "device": device}
+    request = Request.of(
+        find_run(run, runs_dir), count=count, seed=seed, label=label, out=out, overwrite=overwrite, drawing=drawing,
+        options=not_none(options),
+    )  # fmt: skip
+    samples, stopped = _drawn(request, quiet=as_json)
+    _written(request, samples, as_json)
+    if stopped:
+        raise KeyboardInterrupt
+
+
+def _drawn(request: Request, *, quiet: bool) -> tuple[Any, bool]:
+    """The samples, printed if they are of that kind, and whether they were stopped in the middle."""
+    from genzoo.interface.generator import Streams
+    from genzoo.registry.plugins import modality_of
+    from genzoo.sampling.draw import sample
+    from genzoo.sampling.model import load
+
+    folder, drawing = request.folder, request.drawing
+    printed = request.writing.printed and not quiet
+    with Watched() as watched:
+        model = load(folder, weights=drawing["weights"], device=drawing["device"])
+        if printed and request.count == 1 and request.label is None and isinstance(model, Streams):
+            return _streamed(request, model)
+        samples = sample(
+            model, request.count, seed=request.seed, label=request.label, batch_size=drawing["batch_size"],
+            progress=watched.data, **request.options,
+        )  # fmt: skip
+    if printed:
+        print_text(modality_of(folder.data_spec.modality).text(samples))
+    return samples, False
+
+
+def _streamed(request: Request, model: Generator) -> tuple[list[str], bool]:
+    """One sample, printed as it comes."""
+    from genzoo.sampling.draw import stream
+
+    text, stopped = "", False
+    try:
+        for piece in stream(model, seed=request.seed, **request.options):
+            text += piece
+            print_text(piece, newline=False)
+    except KeyboardInterrupt:
+        stopped = True
+    click.echo()
+    return [text], stopped
+
+
+def _written(request: Request, samples: Any, as_json: bool) -> None:
+    from genzoo.registry.plugins import modality_of
+    from genzoo.sampling.draw import labels_of_samples
+
+    folder, path = request.folder, request.path
+    if path is not None:
+        labels = None
+        if folder.conditional:
+            number = None if request.label is None else folder.class_number(request.label)
+            labels = labels_of_samples(request.count, folder.data_spec, number)
+        modality_of(folder.data_spec.modality).write(samples, path, request.facts(), request.writing, labels)
+    place = {} if path is None else {"path": str(path)}
+    if as_json:
+        drawn = {"samples": samples} if request.writing.printed else {}
+        print_json({"run": folder.name, **place, "count": request.count, "seed": request.seed, **drawn})
+    elif path is not None and not request.writing.printed:
+        click.echo(path)
+
+
+def _prompt(option: str | None) -> str | None:
+    """What is to be gone on from: --prompt, or with `-` standard input, or what is piped in."""
+    if option == "-":
+        return sys.stdin.read()
+    if option is not None or not _piped_in():
+        return option
+    return sys.stdin.read().removesuffix("\n") or None
+
+
+def _piped_in() -> bool:
+    """Whether standard input is a file, or a pipe that says something within a second."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+        if stat.S_ISFIFO(mode):
+            return bool(select.select([sys.stdin], [], [], 1.0)[0])
+        return stat.S_ISREG(mode)
+    except (OSError, ValueError, AttributeError):  # there is none, or it cannot be waited for
+        return False
+
+
+@click.command("reconstruct")
+@run_argument
+@click.option("-n", "count", type=click.IntRange(1, 10_000), default=32, show_default=True, help="How many.")
+@held_out_options
+def reconstruct_command(
+    run: str, count: int, seed: int, out: str | None, overwrite: bool, device: str, runs_dir: str | None, as_json: bool
+) -> None:
+    """Show held-out examples, each row above what the model makes of it."""
+    folder = find_run(run, runs_dir)
+    path = output_path(folder, "reconstruct", out, folder.modality.write_options.suffixes, overwrite=overwrite)
+    from genzoo.sampling.latents import mean_squared_error, reconstruct
+
+    originals, copies = reconstruct(folder, count, seed=seed, device=device)
+    rows = [
+        samples[start : start + IN_A_ROW]
+        for start in range(0, len(originals), IN_A_ROW)
+        for samples in (originals, copies)
+    ]
+    _write_rows(folder, rows, path, seed, "reconstruct")
+    error = mean_squared_error(originals, copies)
+    more = {} if error is None else {"mean_squared_error": round(error, 6)}
+    _report(folder, path, as_json, count=len(originals), seed=seed, **more)
+
+
+@click.command("interpolate")
+@run_argument
+@click.option("-n", "count", type=click.IntRange(1, 1000), default=8, show_default=True, help="How many pairs.")
+@click.option("--num-steps", type=click.IntRange(2, 1000), default=10, show_default=True, help="Samples on each way.")
+@held_out_options
+def interpolate_command(
+    run: str, count: int, num_steps: int, seed: int, out: str | None, overwrite: bool, device: str,
+    runs_dir: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Show ways between pairs of held-out examples through the latent space, a row a pair."""
+    folder = find_run(run, runs_dir)
+    path = output_path(folder, "interpolate", out, folder.modality.write_options.suffixes, overwrite=overwrite)
+    from genzoo.sampling.latents import interpolate
+
+    ways = interpolate(folder, count, num_steps=num_steps, seed=seed, device=device)
+    _write_rows(folder, list(ways), path, seed, "interpolate")
+    _report(folder, path, as_json, count=len(ways), seed=seed)
+
+
+def _write_rows(folder: RunFolder, rows: Sequence[Any], path: Path, seed: int, operation: str) -> None:
+    from genzoo.registry.plugins import modality_of
+
+    modality = modality_of(folder.data_spec.modality)
+    modality.write_rows(rows, path, folder.provenance(seed, operation=operation), folder.data_spec)
+
+
+def _report(run: RunFolder, path: Path, as_json: bool, **facts: Any) -> None:
+    if as_json:
+        print_json({"run": run.name, "path": str(path), **facts})
+    else:
+        click.echo(path)
+
+
+@click.command("export")
+@run_argument
+@click.option("--to", "folder", metavar="FOLDER", required=True, help="A new folder.")
+@runs_dir_option
+@as_json_option
+def export_command(run: str, folder: str, runs_dir: str | None, as_json: bool) -> None:
+    """Write a model in the format of the library that it is made of, for use without genzoo."""
+    source = find_run(run, runs_dir)
+    if holds_something(Path(folder).expanduser()):
+        raise UsageError(f"--to {folder} exists and is not an empty folder; choose another")
+    from genzoo.sampling.export import export
+
+    line = export(source, folder)
+    if as_json:
+        print_json({"run": source.name, "folder": folder, "load": line})
+    else:
+        click.echo(f"{folder}\nload it with: {line}")

@@ -1,0 +1,125 @@
+"""`genzoo train` and `genzoo resume`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from genzoo.cli.options import DEVICES, as_json_option, click_options, not_none, run_argument, runs_dir_option
+from genzoo.cli.output import print_json
+from genzoo.cli.progress import Watched
+from genzoo.interface.options import read_pairs
+from genzoo.interface.specs import GeneratorSpec
+from genzoo.registry.plugins import registry
+from genzoo.runs.find import find_run
+from genzoo.runs.folder import RunFolder
+from genzoo.training.plan import plan
+
+
+class Models(click.Group):
+    """One command a model, made from its spec when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return registry().generators.names()
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if ctx.resilient_parsing and name not in registry().generators.names():
+            return None
+        return ModelCommand(registry().generators.get(name)[1])
+
+
+class ModelCommand(click.Command):
+    """`genzoo train MODEL`: the model's own options apart from those of every training."""
+
+    def __init__(self, spec: GeneratorSpec) -> None:
+        modality = registry().modalities.get(spec.modality)[1]
+        model = click_options(spec.config, spec.name, spec.defaults)
+        training = click_options(modality.train_options, spec.name, spec.defaults)
+        if not spec.mini_batches:
+            training = [option for option in training if option.name != "batch_size"]
+        presets = ", ".join(spec.presets) or "none"
+        sources: list[click.Option] = [
+            click.Option(["--preset"], metavar="NAME", help=f"A named set of options: {presets}."),
+            click.Option(["--config", "config_file"], metavar="FILE", help="Options in a TOML file."),
+            click.Option(
+                ["--set", "settings"],
+                metavar="OPTION=VALUE",
+                multiple=True,
+                help="Any option; weighs more than --config.",
+            ),
+            click.Option(["--json", "as_json"], is_flag=True, help="Print the run as JSON at the end."),
+        ]
+        self.sections = [
+            (f"Options of {spec.name}", model),
+            ("Options of every training", training),
+            ("Where options come from", sources),
+        ]
+        params: list[click.Parameter] = [option for _, options in self.sections for option in options]
+        text = f"Train {spec.name}. {spec.summary}." + (f"\n\n{spec.paper}" if spec.paper else "")
+        super().__init__(spec.name, callback=_train, params=params, help=text, short_help=spec.summary)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections = [(title, list(options)) for title, options in self.sections]
+        if (help_option := self.get_help_option(ctx)) is not None:
+            sections[-1][1].append(help_option)
+        for title, options in sections:
+            records = [record for option in options if (record := option.get_help_record(ctx))]
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+@click.group("train", cls=Models, no_args_is_help=True)
+def train_command() -> None:
+    """Train a model."""
+
+
+def _train(
+    preset: str | None, config_file: str | None, settings: tuple[str, ...], as_json: bool, **options: Any
+) -> None:
+    """What `genzoo train MODEL` does."""
+    name = click.get_current_context().info_name or ""
+    planned = plan(name, not_none(options), settings=read_pairs(settings), config_file=config_file, preset=preset)
+    from genzoo.training.train import carry_out
+
+    with Watched() as watched:
+        run = carry_out(planned, watched.watchers, watched.data)
+    _report(run, as_json)
+
+
+@click.command("resume")
+@run_argument
+@click.option("--steps", type=click.IntRange(min=1), help="A new total, to train further than was planned.")
+@click.option("--device", metavar="TEXT", help=DEVICES)
+@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads.")
+@runs_dir_option
+@as_json_option
+def resume_command(run: str, runs_dir: str | None, as_json: bool, **changes: Any) -> None:
+    """Go on with a run that was stopped, from its newest checkpoint.
+
+    RUN is a run's folder or name, or a model's name for its newest run that is not finished.
+    """
+    folder = find_run(run, runs_dir, to_resume=True)
+    from genzoo.training.train import resume
+
+    with Watched() as watched:
+        resume(folder, watchers=watched.watchers, progress=watched.data, **changes)
+    _report(RunFolder(folder.path), as_json)
+
+
+def _report(run: RunFolder, as_json: bool) -> None:
+    if os.environ.get("RANK", "0") != "0":
+        return
+    record, (_, drawn) = run.record, run.training_samples()[-1]
+    if as_json:
+        print_json({"name": run.name, "folder": str(run.path), "samples": str(drawn), **record})
+        return
+    data = record["data_spec"]["name"]
+    click.echo(f"trained  {record['model']} on {data}: {run.step:,} steps in {record['seconds']:,.1f} s")
+    if best := run.best():
+        click.echo(f"best     step {best['step']:,}, with {best['score_name']} {best['score']:.4g}; it is sampled from")
+    count = run.modality.count
+    more = f" -n {count}" if count > 1 else ""
+    click.echo(f"run      {run.path}\nsamples  {drawn}\nnext     genzoo sample {run.name}{more}")

@@ -1,0 +1,29 @@
+"""What a person asked an evaluation for, as a modality takes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from genzoo.interface.dataset import Dataset, Progress
+from genzoo.interface.errors import unknown
+from genzoo.interface.measures import EvaluationRequest
+from genzoo.interface.specs import DataSpec, load_target
+from genzoo.registry.data import data_folder
+from genzoo.registry.plugins import registry
+from genzoo.runs.folder import RunFolder
+
+
+def request_for(
+    folder: RunFolder, n: int | None, seed: int, features: str, data_dir: str | None, progress: Progress
+) -> EvaluationRequest:
+    """The request for the data of a run. Features may keep files in `features/` of the data folder."""
+    place = data_folder(data_dir or folder.training.data_dir) / "features"
+
+    def load_features(name: str, dataset: Dataset, data: DataSpec) -> Any:
+        specs = {spec.name: (plugin, spec) for plugin, spec in registry().features.of_modality(data.modality)}
+        if name not in specs:
+            raise unknown("features", name, specs)
+        plugin, spec = specs[name]
+        return load_target(spec.target, f"features {name!r} of {plugin.distribution}")(dataset, data, place, progress)
+
+    return EvaluationRequest(count=n, seed=seed, features=features, load_features=load_features)

@@ -1,0 +1,129 @@
+"""Images as genzoo knows them: what each promise of a modality is for pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genzoo.image import PICTURES, ImageTrainOptions, ImageWriteOptions
+from genzoo.image import write as writing
+from genzoo.image.data import ImageData, to_unit
+from genzoo.image.features import quick_distance
+from genzoo.image.files import load_folder, load_image, load_npz
+from genzoo.image.reference import ImageReference, image_reference
+from genzoo.interface.dataset import Dataset, Progress
+from genzoo.interface.errors import GenzooError
+from genzoo.interface.generator import Generator
+from genzoo.interface.measures import EvaluationRequest
+from genzoo.interface.modality import Modality
+from genzoo.interface.pictures import read_labels, read_picture
+from genzoo.interface.specs import DataSpec, TrainOptions, WriteOptions
+
+QUICK = 500  # samples in a score while training
+DISTANCE = "frechet_distance"
+
+
+class ImageModality(Modality[Tensor]):
+    """Images: a sample is a float32 tensor (C, H, W) in [0, 1], several are (N, C, H, W)."""
+
+    # Data
+
+    def open(
+        self, paths: tuple[Path, ...], options: TrainOptions, kept: Mapping[str, bytes], progress: Progress
+    ) -> ImageData:
+        assert isinstance(options, ImageTrainOptions), "the modality's own options are given"
+        (path,) = paths
+        data = load_npz(path) if path.suffix.lower() == ".npz" else load_folder(path, options, progress)
+        return data.with_validation(options.validation)
+
+    def take(self, data: Any, options: TrainOptions, kept: Mapping[str, bytes], progress: Progress) -> ImageData:
+        if not isinstance(data, ImageData):
+            raise GenzooError(f"data {options.data!r} gave a {type(data).__name__}, not a genzoo.ImageData")
+        return data.with_validation(options.validation)
+
+    # Samples
+
+    def check(self, samples: Any, count: int, data: DataSpec, *, strict: bool = False) -> Tensor:
+        promised = f"promised are floats of shape {(count, *data.shape)} in [0, 1]"
+        if not isinstance(samples, Tensor):
+            raise GenzooError(f"the model gave a {type(samples).__name__} for {count} samples; {promised}")
+        if tuple(samples.shape) != (count, *data.shape) or not bool(torch.isfinite(samples).all()):
+            raise GenzooError(
+                f"the model gave {tuple(samples.shape)} for {count} samples, or numbers that are not finite; {promised}"
+            )
+        if strict and not samples.is_floating_point():
+            raise GenzooError(f"the model gave {samples.dtype}; {promised}")
+        if strict and count and not 0 <= samples.min().item() <= samples.max().item() <= 1:
+            low, high = samples.min().item(), samples.max().item()
+            raise GenzooError(f"the model gave numbers in [{low:.3g}, {high:.3g}]; {promised}")
+        return samples.float().clamp(0, 1).cpu()
+
+    def join(self, parts: Sequence[Tensor], data: DataSpec) -> Tensor:
+        return torch.cat(list(parts)) if parts else torch.empty(0, *data.shape)
+
+    def write(
+        self, samples: Tensor, path: Path, facts: Mapping[str, Any], options: WriteOptions, labels: Tensor | None = None
+    ) -> None:
+        assert isinstance(options, ImageWriteOptions), "the modality's own options are given"
+        visible = options.visible_label
+        if options.separate:
+            writing.write_separate(samples, path, facts, f".{options.format or 'png'}", visible_label=visible)
+        elif path.suffix.lower() == ".npz":
+            writing.write_arrays(samples, path, facts, labels=labels)
+        else:
+            writing.write_grid(samples, path, facts, labels=labels, visible_label=visible)
+
+    def write_rows(self, rows: Sequence[Tensor], path: Path, facts: Mapping[str, Any], data: DataSpec) -> None:
+        if path.suffix.lower() in PICTURES:
+            writing.write_rows(rows, path, facts)
+        else:
+            super().write_rows(rows, path, facts, data)
+
+    def preview(self, path: Path) -> Tensor:
+        if path.suffix.lower() in PICTURES:
+            return read_picture(path)
+        return writing.grid(to_unit(writing.read_arrays(path)[0]))
+
+    def read(self, path: Path, data: DataSpec) -> Tensor:
+        return load_image(path, data.shape)[None]
+
+    def provenance(self, path: Path) -> dict[str, Any]:
+        return read_labels(path) if path.suffix.lower() in PICTURES else writing.read_arrays(path)[1]
+
+    # Scores and measures
+
+    def score(
+        self, model: Generator, dataset: Dataset, data: DataSpec, draw: Callable[[int], Tensor]
+    ) -> dict[str, float]:
+        """As `Modality.score`; for a model that is best by it, also the Fréchet distance of 500 samples from validation
+        images in an untrained network's features."""
+        assert isinstance(dataset, ImageData), "the modality's own data are given"
+        scores = super().score(model, dataset, data, draw)
+        if model.best_by and model.best_by[0].endswith(DISTANCE):
+            dataset.distance = dataset.distance or quick_distance(dataset, data)
+            scores[DISTANCE] = dataset.distance(draw(QUICK))
+        return scores
+
+    def reference(
+        self, dataset: Dataset, data: DataSpec, request: EvaluationRequest, progress: Progress
+    ) -> ImageReference:
+        assert isinstance(dataset, ImageData), "the modality's own data are given"
+        return image_reference(dataset, data, request, progress)
+
+    # Conformance
+
+    def example(self, folder: Path) -> dict[str, Any]:
+        """Bright blobs on noise at four heights, 28x28 grey, with labels."""
+        rng = np.random.default_rng(0)
+        labels = np.arange(64) % 4
+        places = np.linspace(-1, 1, 28)
+        blobs = np.exp(-4 * ((places[:, None] - (labels[:, None, None] - 1.5) / 3) ** 2 + places**2))
+        images = (200 * blobs + rng.integers(0, 50, blobs.shape)).astype(np.uint8)
+        path = folder / "images.npz"
+        np.savez(path, images=images[:48], labels=labels[:48], test_images=images[48:], test_labels=labels[48:])
+        return {"data": str(path)}

@@ -1,0 +1,114 @@
+"""What runs on images are held against: test images, and what real data and trivial models score beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genzoo.image import distances
+from genzoo.image.data import ImageData, to_bytes, to_unit
+from genzoo.image.features import Features
+from genzoo.image.measures import ImageSet, ImageSubject, class_shares, neighbours
+from genzoo.image.write import write_grid
+from genzoo.interface.dataset import Progress
+from genzoo.interface.errors import UsageError
+from genzoo.interface.generator import Generator
+from genzoo.interface.measures import EvaluationRequest, NotMeasurable, Reference
+from genzoo.interface.randomness import derive_seed, permutation
+from genzoo.interface.specs import DataSpec
+
+MOST = 10_000  # samples and test images, if no number is given
+TRAINING_NUMBERS = 150_000_000  # pixels of the training images that neighbours are looked for among, at most
+SHOWN = 64  # samples in a picture
+OF_A_CLASS = 8  # of each class, where there are classes
+NEIGHBOURS_SHOWN = 8  # samples whose nearest training images are shown
+
+
+class ImageReference(Reference[ImageSubject]):
+    """Images; `floor` holds training images against test images."""
+
+    columns = {"floor": "real data", "baseline": "Gaussian", "noise": "noisy data"}  # noqa: RUF012
+    legend = (
+        "what as many training images score (real data), a Gaussian fitted to their pixels, and training images with"
+        " noise"
+    )
+
+    def __init__(self, floor: ImageSubject, protocol: Mapping[str, Any], heading: str) -> None:
+        self.floor, self.protocol, self.heading, self.count = floor, protocol, heading, len(floor.samples)
+
+    def subject(self, samples: Tensor, labels: Tensor | None, model: Generator) -> ImageSubject:
+        return self.against(to_bytes(samples), model=model, labels=labels)
+
+    def against(self, images: Tensor, **more: Any) -> ImageSubject:
+        """The same data, held against other images, uint8 (N, C, H, W)."""
+        return replace(self.floor, samples=ImageSet(images, self.floor.test.extractor), train_index=None, **more)
+
+    def others(self) -> dict[str, ImageSubject]:
+        real, rng = self.floor.samples.images, self.floor.rng("baselines")
+        gaussian = distances.gaussian(self.floor.train.images[:MOST], len(real), rng)
+        noisy = distances.with_noise(real, rng)
+        return {"floor": self.floor, "baseline": self.against(gaussian), "noise": self.against(noisy)}
+
+    def facts(self, subject: ImageSubject) -> dict[str, Any]:
+        try:
+            shares = subject.once(class_shares).tolist()
+        except NotMeasurable:
+            return {}
+        return {"class_shares": dict(zip(subject.data.classes, (round(share, 6) for share in shares), strict=True))}
+
+    def illustrate(self, subject: ImageSubject, folder: Path, facts: Mapping[str, Any]) -> None:
+        """A grid of samples, and samples beside what is nearest to them among the training images."""
+        samples, labels = to_unit(subject.samples.images), subject.labels
+        count = SHOWN if labels is None else OF_A_CLASS * min(len(subject.data.classes), SHOWN)
+        shown = None if labels is None else labels[:count]
+        write_grid(samples[:count], folder / "samples.png", facts, labels=shown)
+        nearest = subject.once(neighbours)[1][:NEIGHBOURS_SHOWN]
+        pairs = torch.cat([samples[:NEIGHBOURS_SHOWN], to_unit(subject.train.images[nearest])])
+        columns = min(NEIGHBOURS_SHOWN, len(samples))
+        write_grid(pairs, folder / "neighbours.png", {**facts, "operation": "neighbours"}, columns=columns)
+
+
+def image_reference(
+    dataset: ImageData, data: DataSpec, request: EvaluationRequest, progress: Progress
+) -> ImageReference:
+    """The data of a protocol, and the features that they are measured in."""
+    if request.count is not None and request.count > data.train_count:
+        raise UsageError(
+            f"n is {request.count}; allowed is {data.train_count} or fewer, as many as there are training images, which"
+            " are measured in the same number"
+        )
+    count, test_count = request.count or min(MOST, data.train_count), min(MOST, data.test_count)
+    name = request.features
+    if name == "auto":
+        name = "classifier" if data.classes else "random"
+    features: Features = request.load_features(name, dataset, data)
+    chosen = permutation(derive_seed(request.seed, "evaluation", "test"), 0, data.test_count)[:test_count]
+    test, test_labels = dataset.pixels("test", chosen).cpu(), dataset.part("test")[1]
+    most = min(data.train_count, max(count, TRAINING_NUMBERS // math.prod(data.shape)))
+    train_chosen = permutation(derive_seed(request.seed, "evaluation", "train"), 0, data.train_count)[:most]
+    train = dataset.pixels("train", train_chosen).cpu()
+    validation = dataset.pixels("validation", torch.arange(min(MOST, data.validation_count))).cpu()
+    floor = ImageSubject(
+        data=data, seed=request.seed, samples=ImageSet(train[:count], features), train=ImageSet(train, features),
+        validation=ImageSet(validation, features), test=ImageSet(test, features), train_index=torch.arange(count),
+        test_labels=None if test_labels is None else test_labels[chosen],
+    )  # fmt: skip
+    protocol = {
+        "training_images": data.train_count,
+        "test_images": test_count,
+        "features": features.name,
+        "features_sha256": features.sha256,
+        "features_accuracy": features.accuracy,
+    }
+    right = "" if features.accuracy is None else f", {features.accuracy:.1%} of test images right"
+    heading = (
+        f"{count:,} samples of seed {request.seed} against {test_count:,} test images of {data.name}; features"
+        f" {features.name} ({features.sha256[:12]}{right})"
+    )
+    return ImageReference(floor, protocol, heading)

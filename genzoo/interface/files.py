@@ -1,0 +1,85 @@
+"""Files put in place whole: written aside, synced, renamed. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from genzoo.interface import provenance
+from genzoo.interface.errors import GenzooError
+
+
+def write_file(path: Path, content: bytes, facts: Mapping[str, Any] | None = None) -> Path:
+    """Write a file aside and put it in place.
+
+    Args:
+        path: where to; folders on the way are made.
+        facts: what `RunFolder.provenance` gives, for a file that cannot say inside that it was generated. It is then
+            said in a JSON file beside it that has the same name with `.json` behind, with the file's SHA-256.
+
+    Raises `GenzooError` if it cannot be written.
+    """
+    if facts is not None:
+        labels = provenance.labels({**facts, "sha256": hashlib.sha256(content).hexdigest()})
+        write_file(provenance.sidecar(path), (json.dumps(labels, indent=2, ensure_ascii=False) + "\n").encode())
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(content)
+        os.replace(aside, path)
+    except OSError as error:
+        raise GenzooError(f"cannot write {path}: {error.strerror}") from None
+    return path
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON aside, sync it, and put it in place. Raises `OSError`."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(aside, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+
+
+def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Put a folder in place whole: `fill` writes it aside, all is synced, and it takes the place of what was there."""
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        fill(aside)
+        for path in (*aside.iterdir(), aside):
+            _sync(path)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    before = folder.with_name(f"{folder.name}.old")
+    if folder.exists():
+        shutil.rmtree(before, ignore_errors=True)
+        os.rename(folder, before)
+    os.rename(aside, folder)
+    _sync(folder.parent)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folder
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def holds_something(path: Path) -> bool:
+    """Whether there is a file at `path`, or a folder that is not empty."""
+    return path.exists() and not (path.is_dir() and not any(path.iterdir()))

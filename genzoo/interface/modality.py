@@ -1,0 +1,165 @@
+"""What a modality promises: how a kind of data is read, batched, checked, written, shown, scored and measured.
+
+A modality is one room that anyone can bring: a `ModalitySpec` from the hook `genzoo_modalities` names a `Modality`, and
+what that reads is a `Dataset`. genzoo's own images and texts come in by the same door.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from genzoo.interface import provenance
+from genzoo.interface.dataset import Batch, Dataset, Progress
+from genzoo.interface.errors import GenzooError, UsageError
+from genzoo.interface.generator import Evaluates, Generator
+from genzoo.interface.measures import EvaluationRequest, Reference
+from genzoo.interface.specs import DataSpec, ModalitySpec, TrainOptions, WriteOptions
+
+Samples = TypeVar("Samples")
+SCORED = 1000  # validation examples in a score while training
+
+
+class Skip(Exception):
+    """A check of `genzoo check` that has no meaning here; the message says why."""
+
+
+class Modality(ABC, Generic[Samples]):
+    """A kind of data: what its data sets are, and what samples of it are.
+
+    One object serves a process; it holds nothing of a run. `Samples` are what models give: a tensor (N, ...), a list.
+
+    Attributes:
+        spec: as the plugin registers it; genzoo sets it.
+    """
+
+    spec: ModalitySpec
+
+    # Data
+
+    @abstractmethod
+    def open(
+        self, paths: tuple[Path, ...], options: TrainOptions, kept: Mapping[str, bytes], progress: Progress
+    ) -> Dataset:
+        """The data set in the folder or files that `--data` names, which are there.
+
+        Args:
+            options: an instance of the spec's `train_options`.
+            kept: what the run keeps of its data (`Dataset.kept`), when it goes on; empty for a new one.
+            progress: called with (what, done, total) while it takes long.
+
+        Raises:
+            UsageError, GenzooError: they cannot be read as this kind of data; the message names the file and says why.
+        """
+
+    def take(self, data: Any, options: TrainOptions, kept: Mapping[str, bytes], progress: Progress) -> Dataset:
+        """The data set of what the target of a `DatasetSpec` gave. As it stands, that must be a `Dataset`."""
+        if not isinstance(data, Dataset):
+            raise GenzooError(f"data {options.data!r} gave a {type(data).__name__}, not a genzoo.Dataset")
+        return data
+
+    def equip(self, model: Generator, kept: Mapping[str, bytes]) -> None:
+        """Give a model, which was just built, what it needs of the files that its run keeps, such as a tokeniser."""
+
+    # Samples
+
+    @abstractmethod
+    def check(self, samples: Any, count: int, data: DataSpec, *, strict: bool = False) -> Samples:
+        """What a model gave for `count` samples, on the CPU, in the form that all other methods take. Raises
+        `GenzooError`, with what was given and what is promised, for what is none; with `strict`, also for what could be
+        mended, such as numbers a rounding beside their range."""
+
+    @abstractmethod
+    def join(self, parts: Sequence[Samples], data: DataSpec) -> Samples:
+        """The samples of several parts, of none too, as one."""
+
+    @abstractmethod
+    def write(
+        self,
+        samples: Samples,
+        path: Path,
+        facts: Mapping[str, Any],
+        options: WriteOptions,
+        labels: Tensor | None = None,
+    ) -> None:
+        """Write samples, marked as generated.
+
+        Args:
+            path: a file with one of the suffixes of `WriteOptions`, or the folder that its `suffix` asked for. What
+                is there is replaced.
+            facts: their provenance (`RunFolder.provenance`), to be written inside the file, or beside it by
+                `genzoo.write_file(path, content, facts)`.
+            options: an instance of the spec's `write_options`.
+            labels: the class of each, int64 (N,), of a conditional model.
+        """
+
+    def write_rows(self, rows: Sequence[Samples], path: Path, facts: Mapping[str, Any], data: DataSpec) -> None:
+        """Write rows of samples that belong together, such as examples above what a model makes of them. As it stands,
+        one after another."""
+        self.write(self.join(rows, data), path, facts, self.spec.write_options())
+
+    @abstractmethod
+    def preview(self, path: Path) -> Tensor | str:
+        """What a person is shown of a file that `write` wrote, in `genzoo show`, reports and TensorBoard: a picture,
+        uint8 (C, H, W) with 1 or 3 channels, or a text."""
+
+    def read(self, path: Path, data: DataSpec) -> Samples:
+        """One example from a file, as a batch of one, sized as `data` says. Raises `UsageError` for a file that is
+        none."""
+        raise UsageError(f"{self.spec.name} data cannot be read from single files")
+
+    def text(self, samples: Samples) -> str:
+        """Samples as they are printed, for a modality whose `WriteOptions` are `printed`."""
+        raise NotImplementedError(f"modality {self.spec.name!r} prints its samples and does not say how")
+
+    def provenance(self, path: Path) -> dict[str, Any]:
+        """What a file that `write` wrote says of itself: keys of `genzoo.provenance.labels`. As it stands, from the
+        file beside it. Raises `UsageError`, or what reading it raises."""
+        return provenance.read_sidecar(path)
+
+    # Scores and measures
+
+    def score(
+        self, model: Generator, dataset: Dataset, data: DataSpec, draw: Callable[[int], Samples]
+    ) -> dict[str, float]:
+        """What a model is scored on while it trains (`--eval-every`), from validation data alone and in bounded time.
+        It is called with the model as it is sampled from. As it stands, the means of what `evaluate` gives for up to
+        1,000 validation examples.
+
+        Args:
+            dataset: placed on the model's device.
+            draw: `draw(count)` gives samples of the model from the run's own fixed random numbers.
+        """
+        if not isinstance(model, Evaluates):
+            return {}
+        totals: dict[str, list[Tensor]] = {}
+        for batch in dataset.examples("validation", model.device, SCORED):
+            for name, scores in model.evaluate(batch).items():
+                totals.setdefault(name, []).append(scores.to(torch.float32))
+        return {name: torch.cat(parts).mean().item() for name, parts in totals.items()}
+
+    @abstractmethod
+    def reference(
+        self, dataset: Dataset, data: DataSpec, request: EvaluationRequest, progress: Progress
+    ) -> Reference[Any]:
+        """What runs on these data are held against by `genzoo evaluate`: their test part, and nothing that was chosen
+        on it. Raises `UsageError` for a request that cannot be met."""
+
+    # Conformance
+
+    @abstractmethod
+    def example(self, folder: Path) -> Mapping[str, Any]:
+        """Made-up data for `genzoo check`, written into `folder` and small enough to train on in a second; with labels
+        of three classes or more where the modality has them. Returns the training options that name them: `{"data":
+        ...}`."""
+
+    def promises(self) -> Sequence[Callable[[Generator, Batch], None]]:
+        """What `genzoo check` checks of models of this modality besides. Each function has the name of its check and,
+        as docstring, the promise; it is given a trained model and a few held-out examples, and fails by raising
+        `AssertionError` with what it saw. One that has no meaning for the model raises `genzoo.testing.Skip`."""
+        return ()

@@ -1,0 +1,92 @@
+"""Pictures in files: PNG and JPEG that say inside that they were generated."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+from torch import Tensor
+
+from genzoo.interface import provenance
+from genzoo.interface.files import write_file
+
+LABEL = "AI-generated"
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}  # by suffix
+
+
+def write_picture(picture: Tensor, path: Path, facts: Mapping[str, Any], *, visible_label: bool = False) -> Path:
+    """Write one picture, uint8 (C, H, W) with 1 or 3 channels, as it is; the suffix of `path` says PNG or JPEG.
+
+    Args:
+        facts: what `RunFolder.provenance` gives; written into the file.
+        visible_label: write "AI-generated" below the picture.
+
+    Raises `GenzooError` if it cannot be written.
+    """
+    image = _image(picture)
+    if visible_label:
+        image = _with_label(image)
+    buffer = io.BytesIO()
+    if FORMATS[path.suffix.lower()] == "PNG":
+        _save_png(image, buffer, facts)
+    else:
+        image.save(buffer, "JPEG", quality=95, xmp=provenance.xmp(facts))
+    return write_file(path, buffer.getvalue())
+
+
+def as_png(picture: Tensor, facts: Mapping[str, Any]) -> bytes:
+    """One picture, uint8 (C, H, W), as the content of a file."""
+    buffer = io.BytesIO()
+    _save_png(_image(picture), buffer, facts)
+    return buffer.getvalue()
+
+
+def read_picture(path: Path) -> Tensor:
+    """The picture in a file that `write_picture` wrote, uint8 (C, H, W) with 1 or 3 channels."""
+    with Image.open(path) as image:
+        array = np.array(image if image.mode == "L" else image.convert("RGB"))
+    return torch.from_numpy(array[None] if array.ndim == 2 else array.transpose(2, 0, 1).copy())
+
+
+def read_labels(path: Path) -> dict[str, Any]:
+    """What a picture's file says of itself: the keys of `provenance.labels` that it has. Raises what Pillow does."""
+    with Image.open(path) as picture:
+        picture.load()  # text chunks may stand behind the pixels
+        info = dict(picture.info)
+    packet = info.get("xmp") or info.get(provenance.XMP_CHUNK) or b""
+    labels = provenance.read_xmp(packet if isinstance(packet, bytes) else packet.encode())
+    for chunk, key in (("AIGC", "aigc"), ("genzoo", "genzoo")):
+        if isinstance(info.get(chunk), str):
+            labels[key] = json.loads(info[chunk])
+    return labels
+
+
+def _image(picture: Tensor) -> Image.Image:
+    array = picture.permute(1, 2, 0).numpy()
+    return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+
+
+def _save_png(image: Image.Image, buffer: io.BytesIO, facts: Mapping[str, Any]) -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt(provenance.XMP_CHUNK, provenance.xmp(facts).decode())
+    info.add_text("AIGC", json.dumps(provenance.aigc(facts)))
+    info.add_text("genzoo", json.dumps(facts))
+    image.save(buffer, "PNG", pnginfo=info)
+
+
+def _with_label(image: Image.Image) -> Image.Image:
+    """The picture with a strip below it that says what it is; the picture itself stays whole."""
+    size = max(10, min(image.size) // 16)
+    font = ImageFont.load_default(size)
+    text = LABEL if font.getlength(LABEL) + 4 <= image.width else "AI"
+    whole = Image.new(image.mode, (image.width, image.height + size + 6), 0)
+    whole.paste(image, (0, 0))
+    fill = 255 if image.mode == "L" else (255, 255, 255)
+    ImageDraw.Draw(whole).text((image.width // 2, image.height + 2), text, fill=fill, font=font, anchor="ma")
+    return whole

@@ -1,0 +1,117 @@
+"""A run, as a plugin's `fit` and its watchers see it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from genzoo.interface.dataset import Batch, Dataset
+from genzoo.interface.specs import DataSpec, TrainOptions
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """What `Run.track` takes besides tensors."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+
+
+class Run(ABC):
+    """One training, as a plugin's `fit` sees it.
+
+    Attributes:
+        name: of the run.
+        path: the run's folder on disk; `genzoo.find_run(run.path)` says what is in it.
+        options: those that every training of the modality has.
+        data: what the data are like.
+        dataset: the data themselves, for models that see all at once.
+        device: where tensors belong.
+        step: optimiser steps done.
+        steps_total: how many there will be.
+        seconds: of training so far.
+    """
+
+    name: str
+    path: Path
+    options: TrainOptions
+    data: DataSpec
+    dataset: Dataset
+    device: torch.device
+    step: int
+    steps_total: int
+    seconds: float
+
+    @property
+    @abstractmethod
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes."""
+
+    @abstractmethod
+    def prepare(self, *objects: Any) -> Any:
+        """Make modules and optimisers ready for the device, mixed precision and data parallel; call it once for each.
+
+        Returns them in the same order (one alone, not in a tuple). Call a prepared module, not the original: with
+        several processes it is the wrapped one that keeps them together. On a resume the optimisers' states are
+        loaded here.
+        """
+
+    @abstractmethod
+    def batches(self, **how: Any) -> Iterator[Any]:
+        """One training step an item: a batch on the device, as the modality makes them. `how` is what the modality may
+        be told: nothing for images (`genzoo.ImageBatch`), `length` for text (`genzoo.TextBatch`). Batch k is a
+        function of the run's seed and k. Raises `UsageError` if the data do not suffice for one."""
+
+    @abstractmethod
+    def steps(self) -> Iterator[int]:
+        """One training step an item, numbered from 0, for models that make no use of mini-batches
+        (`GeneratorSpec.mini_batches` is false)."""
+
+    @abstractmethod
+    def training_examples(self, count: int) -> Iterator[Batch]:
+        """The first `count` training examples, or all there are, in their own order: batches on the device."""
+
+    @abstractmethod
+    def backward(self, loss: Tensor) -> None:
+        """`loss.backward()`, scaled where the precision needs it."""
+
+    @abstractmethod
+    def log(self, **values: Tensor | float) -> None:
+        """Note scalars of the current step. Their means are written every `--log-every` steps, and only then read off
+        the device; one that is not finite ends the run with the step at which it was."""
+
+    @abstractmethod
+    def track(self, **state: Tensor | Stateful) -> None:
+        """Name what else a checkpoint must hold: tensors (restored in place) and objects with `state_dict`. On a
+        resume they are loaded here. An `EMA` among them is what samples and the finished model are made with."""
+
+    @abstractmethod
+    def compile(self, function: F) -> F:
+        """`function`, compiled where the device gains from it (CUDA); as it is elsewhere."""
+
+    @abstractmethod
+    def count_flops(self, flops: float) -> None:
+        """Say how many floating-point operations a step takes. Where the device's peak is known, the share of it that
+        is reached is logged as `utilisation`."""
+
+    @abstractmethod
+    def as_sampled(self) -> AbstractContextManager[None]:
+        """The model as it is sampled from: averaged weights, evaluation mode, no gradients, random numbers of its own.
+        Afterwards all is as it was."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Ask the training to save all and stop before its next step, as Ctrl-C does; `genzoo resume` goes on."""
+
+    @abstractmethod
+    def warn(self, message: str) -> None:
+        """Say something that a person should know and that does not stop the run."""

@@ -1,0 +1,83 @@
+"""Where data sets are kept, what a name or a path leads to, and the data there. Imports nothing heavy before those."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genzoo.interface.errors import GenzooError, UsageError, one_line, unknown
+from genzoo.interface.specs import DatasetSpec, DataSpec, ModalitySpec, TrainOptions, load_target
+from genzoo.registry.plugins import modality_of, registry
+
+if TYPE_CHECKING:
+    from genzoo.interface.dataset import Dataset, Progress
+
+
+def data_folder(data_dir: str | None) -> Path:
+    """Where data sets are kept: `data_dir`, else GENZOO_DATA_DIR, else the user's cache folder."""
+    if folder := data_dir or os.environ.get("GENZOO_DATA_DIR"):
+        return Path(folder).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("genzoo", appauthor=False)) / "data"
+
+
+def locate(data: str, modality: ModalitySpec) -> DatasetSpec | tuple[Path, ...]:
+    """The data set of a modality that a name stands for, or the folder or files at a path. Raises `UsageError`."""
+    shelf = registry().datasets
+    names = sorted(name for name, _, spec in shelf if spec.modality == modality.name)
+    allowed = ", ".join([*names, modality.sources])
+    if not data:
+        raise UsageError(f"--data is not given; allowed is {allowed}")
+    if data in shelf.names():
+        spec = shelf.get(data)[1]
+        if spec.modality != modality.name:
+            raise UsageError(
+                f"--data {data} is {spec.modality} data, and the model takes {modality.name}; allowed is {allowed}"
+            )
+        return spec
+    whole = Path(data).expanduser()
+    several = modality.several and "," in data and not whole.exists()
+    paths = tuple(Path(part.strip()).expanduser() for part in data.split(",") if part.strip()) if several else (whole,)
+    for path in paths:
+        if not path.is_dir() and not (path.is_file() and path.suffix.lower() in modality.suffixes):
+            raise _not_data(data, path, modality, names)
+    return paths
+
+
+def _not_data(data: str, path: Path, modality: ModalitySpec, names: list[str]) -> UsageError:
+    """Why a path is no data."""
+    allowed = f"allowed is a data set's name, {modality.sources}"
+    if path.exists():
+        return UsageError(f"--data {path} is a file; {allowed}")
+    suffixes = {suffix for _, _, spec in registry().modalities for suffix in spec.suffixes}
+    looks_like_one = path.suffix in suffixes or len(path.parts) > 2
+    if looks_like_one or data.startswith((".", "~", os.sep)):
+        return UsageError(f"--data {path} does not exist; {allowed}")
+    try:
+        registry().datasets.get(data)
+    except UsageError as error:
+        if "given by" in str(error):
+            return error
+    return unknown("data", data, names)
+
+
+def open_data(
+    modality: ModalitySpec, options: TrainOptions, kept: Mapping[str, bytes], progress: Progress
+) -> tuple[Dataset, DataSpec]:
+    """The data that `options` ask for. `kept` is what a run keeps of them, empty for a new one. Raises `GenzooError` if
+    they cannot be had."""
+    reader, located = modality_of(modality.name), locate(options.data, modality)
+    if not isinstance(located, DatasetSpec):
+        dataset = reader.open(located, options, kept, progress)
+        return dataset, dataset.spec(located[0].resolve().stem)
+    try:
+        data = load_target(located.target, f"data {options.data!r}")(data_folder(options.data_dir))
+    except GenzooError:
+        raise
+    except Exception as error:
+        raise GenzooError(f"data {options.data!r} cannot be loaded: {one_line(error)}") from error
+    dataset = reader.take(data, options, kept, progress)
+    return dataset, dataset.spec(options.data)

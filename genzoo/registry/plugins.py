@@ -1,0 +1,386 @@
+"""Plugins: found by entry point, loaded one by one. One that fails is kept with the reason; the others work."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from time import perf_counter
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import pluggy
+
+from genzoo.interface import hookspecs
+from genzoo.interface.errors import GenzooError, UsageError, one_line, unknown
+from genzoo.interface.options import options_of
+from genzoo.interface.specs import (
+    CommandSpec,
+    DatasetSpec,
+    FeatureSpec,
+    GeneratorSpec,
+    MetricSpec,
+    ModalitySpec,
+    load_target,
+)
+
+if TYPE_CHECKING:
+    from genzoo.interface.modality import Modality
+
+GROUP = "genzoo"
+CORE = "genzoo"  # the distribution whose plugins come first, and whose names others cannot take
+Spec = TypeVar("Spec", ModalitySpec, GeneratorSpec, DatasetSpec, CommandSpec, MetricSpec, FeatureSpec)
+AnySpec = ModalitySpec | GeneratorSpec | DatasetSpec | CommandSpec | MetricSpec | FeatureSpec
+
+
+@dataclass
+class Plugin:
+    """One entry point: its name, its distribution, and what became of it.
+
+    `status` is "loaded", "blocked" or "failed"; `problems` says in words what is wrong, one text each; `seconds` is
+    how long importing it and calling its hooks took.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    status: str = "loaded"
+    problems: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    module: ModuleType | None = None
+
+
+def installed() -> Iterator[tuple[Plugin, str]]:
+    """The entry points of the group `genzoo` and the modules they name, from the distributions on `sys.path`.
+
+    What `importlib.metadata.entry_points` would give; importing that takes a fifth of the time of `genzoo list`.
+    """
+    seen = set()
+    for folder in sys.path:
+        try:
+            names = sorted(os.listdir(folder or "."))
+        except OSError:
+            continue
+        for name in names:
+            if not name.endswith((".dist-info", ".egg-info")):
+                continue
+            path = os.path.join(folder, name)
+            entries = list(_entries(_text(path, "entry_points.txt")))
+            if not entries:
+                continue
+            about = _text(path, "METADATA") or _text(path, "PKG-INFO")
+            headers = dict(re.findall(r"^(Name|Version): *(.+?)\s*$", about.partition("\n\n")[0], flags=re.MULTILINE))
+            distribution = re.sub(r"[-_.]+", "-", headers.get("Name", name.partition("-")[0])).lower()
+            if distribution in seen:  # the first on the path is the one that is imported
+                continue
+            seen.add(distribution)
+            for entry, target in entries:
+                yield Plugin(entry, distribution, headers.get("Version", "")), target
+
+
+def _entries(text: str) -> Iterator[tuple[str, str]]:
+    """Names and modules in our group of an `entry_points.txt`; extras (`name = module [extra]`) are left out."""
+    inside = False
+    for line in text.splitlines():
+        line = line.strip()
+        if line.startswith("["):
+            inside = line == f"[{GROUP}]"
+        elif inside and (match := re.match(r"([^#;=\s][^=]*?)\s*=\s*([\w.]+)", line)):
+            yield match[1], match[2]
+
+
+def _text(folder: str, name: str) -> str:
+    try:
+        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+class Shelf(Generic[Spec]):
+    """The specs of one kind by name. What two distributions give under one name is had as `distribution/name`; measures
+    and features of two modalities may share a name."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: list[tuple[Plugin, Spec]] = []
+
+    def add(self, plugin: Plugin, spec: Spec) -> None:
+        for other, present in self._entries:
+            if not _same_name(present, spec):
+                continue
+            for one, two in ((plugin, other), (other, plugin)):
+                one.problems.append(
+                    f"{self.kind} {spec.name!r} is also given by {two.distribution}; it is reached as"
+                    f" {one.distribution}/{spec.name}"
+                )
+        self._entries.append((plugin, spec))
+
+    def of_distribution(self, distribution: str, like: Spec) -> bool:
+        """Whether a distribution gives the name of a spec already."""
+        return any(plugin.distribution == distribution and _same_name(spec, like) for plugin, spec in self._entries)
+
+    def get(self, name: str) -> tuple[Plugin, Spec]:
+        """The plugin and spec of `name` or `distribution/name`. Raises `UsageError`."""
+        matches = [(p, s) for p, s in self._entries if name in (s.name, f"{p.distribution}/{s.name}")]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            qualified = " or ".join(sorted(f"{p.distribution}/{s.name}" for p, s in matches))
+            raise UsageError(f"{self.kind} {name!r} is given by {len(matches)} plugins; say {qualified}")
+        raise unknown(self.kind, name, self.names())
+
+    def names(self) -> list[str]:
+        """The names that `get` takes, sorted; qualified where two distributions give one name."""
+        return sorted(name for name, _, _ in self)
+
+    def of_modality(self, modality: str) -> list[tuple[Plugin, Spec]]:
+        """Plugins and specs of one modality: genzoo's own in their order, then those of others by name."""
+        entries = [(p, s) for p, s in self._entries if getattr(s, "modality", None) == modality]
+        foreign = [(p, s) for p, s in entries if p.distribution != CORE]
+        foreign.sort(key=lambda entry: (entry[1].name, entry[0].distribution))
+        return [entry for entry in entries if entry[0].distribution == CORE] + foreign
+
+    def __iter__(self) -> Iterator[tuple[str, Plugin, Spec]]:
+        counts: dict[str, int] = {}
+        for _, spec in self._entries:
+            counts[spec.name] = counts.get(spec.name, 0) + 1
+        for plugin, spec in sorted(self._entries, key=lambda entry: (entry[1].name, entry[0].distribution)):
+            name = spec.name if counts[spec.name] == 1 else f"{plugin.distribution}/{spec.name}"
+            yield name, plugin, spec
+
+
+def _same_name(one: AnySpec, other: AnySpec) -> bool:
+    alike = not isinstance(one, (MetricSpec, FeatureSpec)) or one.modality == getattr(other, "modality", None)
+    return one.name == other.name and alike
+
+
+class Registry:
+    """All that the installed plugins give, and what is wrong with those that failed."""
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self.manager = pluggy.PluginManager("genzoo")
+        self.manager.add_hookspecs(hookspecs)
+        self.plugins: list[Plugin] = []
+        self.modalities: Shelf[ModalitySpec] = Shelf("modality")
+        self.generators: Shelf[GeneratorSpec] = Shelf("model")
+        self.datasets: Shelf[DatasetSpec] = Shelf("data")
+        self.commands: Shelf[CommandSpec] = Shelf("command")
+        self.metrics: Shelf[MetricSpec] = Shelf("measure")
+        self.features: Shelf[FeatureSpec] = Shelf("features")
+        self._shelves: dict[str, dict[type, Shelf[Any]]] = {
+            "genzoo_modalities": {ModalitySpec: self.modalities},
+            "genzoo_generators": {GeneratorSpec: self.generators},
+            "genzoo_datasets": {DatasetSpec: self.datasets},
+            "genzoo_commands": {CommandSpec: self.commands},
+            "genzoo_metrics": {MetricSpec: self.metrics, FeatureSpec: self.features},
+        }
+        self._load(environ)
+
+    def _load(self, environ: Mapping[str, str]) -> None:
+        """Import every plugin and call its hooks; then take what each gives, all of it or, with the reason kept,
+        nothing. genzoo's own come first, then those that bring a modality, as others may be of it."""
+        allowed, blocked = _names(environ.get("GENZOO_PLUGINS")), _names(environ.get("GENZOO_BLOCK"))
+        offers: list[tuple[Plugin, list[AnySpec]]] = []
+        for plugin, target in sorted(installed(), key=lambda pair: (pair[0].name, pair[0].distribution)):
+            self.plugins.append(plugin)
+            names = {plugin.name, plugin.distribution}
+            listed = allowed is None or plugin.distribution == CORE or bool(names & allowed)
+            if not listed or (blocked is not None and names & blocked):
+                plugin.status = "blocked"
+                continue
+            start = perf_counter()
+            try:
+                offers.append((plugin, self._import(plugin, target)))
+            except (Exception, SystemExit) as error:
+                self._fail(plugin, error)
+            plugin.seconds = perf_counter() - start
+
+        def rank(offer: tuple[Plugin, list[AnySpec]]) -> int:
+            if offer[0].distribution == CORE:
+                return 0
+            return 1 if any(isinstance(spec, ModalitySpec) for spec in offer[1]) else 2
+
+        for plugin, specs in sorted(offers, key=rank):
+            try:
+                self._check(plugin, specs)
+            except Exception as error:
+                self._fail(plugin, error)
+                continue
+            for spec in specs:
+                self._shelf(spec).add(plugin, spec)
+
+    def _import(self, plugin: Plugin, target: str) -> list[AnySpec]:
+        """What a plugin's hooks give. Raises whatever is wrong with it."""
+        module = import_module(target)
+        wanted = getattr(module, "GENZOO_API", 1)
+        if wanted > hookspecs.API_VERSION:
+            raise UsageError(
+                f"it asks for plugin API {wanted}; this genzoo has {hookspecs.API_VERSION}: upgrade genzoo"
+            )
+        _check_marks(module)
+        self.manager.register(module, _registered(plugin))
+        self.manager.check_pending()
+        specs: list[AnySpec] = []
+        for hook, shelves in self._shelves.items():
+            function = getattr(module, hook, None)
+            for spec in function() if function else ():
+                if type(spec) not in shelves:
+                    kinds = " or a ".join(kind.__name__ for kind in shelves)
+                    raise TypeError(f"{hook} gives a {type(spec).__name__}, not a {kinds}")
+                specs.append(spec)
+        plugin.module = module
+        return specs
+
+    def _fail(self, plugin: Plugin, error: BaseException) -> None:
+        if self.manager.has_plugin(_registered(plugin)):
+            self.manager.unregister(name=_registered(plugin))
+        plugin.status, plugin.module = "failed", None
+        plugin.problems.append(_reason(error))
+
+    def _shelf(self, spec: AnySpec) -> Shelf[Any]:
+        return next(shelves[type(spec)] for shelves in self._shelves.values() if type(spec) in shelves)
+
+    def _check(self, plugin: Plugin, specs: list[AnySpec]) -> None:
+        """Raises what is wrong with what a plugin gives, among itself and with what is there."""
+        modalities = {spec.name: spec for _, _, spec in self.modalities}
+        modalities |= {spec.name: spec for spec in specs if isinstance(spec, ModalitySpec)}
+        for number, spec in enumerate(specs):
+            spec.check()
+            shelf = self._shelf(spec)
+            reserved = isinstance(spec, CommandSpec) and spec.name in RESERVED_COMMANDS
+            if plugin.distribution != CORE and (reserved or shelf.of_distribution(CORE, spec)):
+                raise ValueError(f"{shelf.kind} {spec.name!r} is genzoo's own; choose another name")
+            twice = any(type(other) is type(spec) and _same_name(other, spec) for other in specs[:number])
+            if twice or shelf.of_distribution(plugin.distribution, spec):
+                raise ValueError(f"{shelf.kind} {spec.name!r} is given twice")
+            if isinstance(spec, ModalitySpec):
+                check_write_options(spec)
+            elif not isinstance(spec, CommandSpec):
+                if spec.modality not in modalities:
+                    raise ValueError(
+                        f"{shelf.kind} {spec.name!r} is of modality {spec.modality!r}; installed are"
+                        f" {', '.join(sorted(modalities))}"
+                    )
+                if isinstance(spec, GeneratorSpec):
+                    check_options(spec, modalities[spec.modality])
+
+    def watch(self, watchers: list[object]) -> Callable[[str, dict[str, Any]], list[str]]:
+        """A function that calls a `genzoo_run_...` hook of every plugin and of `watchers`, and returns what failed."""
+        implementations = [
+            (name, {hook: getattr(plugin, hook, None) for hook in WATCHED})
+            for name, plugin in [*self.manager.list_name_plugin(), *((type(w).__name__, w) for w in watchers)]
+        ]
+
+        def call(hook: str, arguments: dict[str, Any]) -> list[str]:
+            failures = []
+            for name, hooks in implementations:
+                if (function := hooks[hook]) is None:
+                    continue
+                wanted = inspect.signature(function).parameters
+                try:
+                    function(**{key: value for key, value in arguments.items() if key in wanted})
+                except Exception as error:
+                    failures.append(f"{hook} of {name} failed: {one_line(error)}")
+            return failures
+
+        return call
+
+
+WATCHED = ("genzoo_run_started", "genzoo_run_logged", "genzoo_run_saved", "genzoo_run_ended")
+RESERVED_COMMANDS: set[str] = {
+    "list", "info", "train", "resume", "sample", "reconstruct", "interpolate", "export", "evaluate", "compare",
+    "runs", "show", "data", "plugins", "provenance", "new", "check", "install", "uninstall", "doctor",
+}  # fmt: skip
+RESERVED = ("preset", "config", "set", "json", "help")  # names that no option of a training can have
+RESERVED_IN_SAMPLING = (
+    "n", "count", "label", "labels", "seed", "out", "overwrite", "batch_size", "weights", "device", "run", "runs_dir",
+    "progress", "json", "help", "features", "data_dir", "html", "markdown",
+)  # fmt: skip
+
+
+def check_options(spec: GeneratorSpec, modality: ModalitySpec) -> None:
+    """Raises `ValueError` or `TypeError` saying what is wrong with a model's options beside those of its modality."""
+    training, options = options_of(modality.train_options), options_of(spec.config)
+    writing = options_of(modality.write_options)
+    if clash := [name for name in options if name in training or name in RESERVED]:
+        raise ValueError(f"model {spec.name!r} has an option {clash[0]!r}, which every training has")
+    if clash := [name for name in options_of(spec.sample_options) if name in (*RESERVED_IN_SAMPLING, *writing)]:
+        raise ValueError(f"model {spec.name!r} has a sampling option {clash[0]!r}, which every sampling has")
+    if isinstance(spec.example_length, str) and spec.example_length not in options:
+        raise ValueError(f"model {spec.name!r} has no option {spec.example_length!r}, which example_length names")
+    for values in (spec.defaults, *spec.presets.values()):
+        for name, value in values.items():
+            if name not in options and name not in training:
+                raise ValueError(f"model {spec.name!r} gives a value to {name!r}, which is no option")
+            (options.get(name) or training[name]).check(value, spec.name)
+
+
+def check_write_options(spec: ModalitySpec) -> None:
+    """Raises `ValueError` or `TypeError` saying what is wrong with the options of a modality."""
+    options_of(spec.train_options)
+    if clash := [name for name in options_of(spec.write_options) if name in RESERVED_IN_SAMPLING]:
+        raise ValueError(f"modality {spec.name!r} has an option of writing {clash[0]!r}, which every sampling has")
+
+
+def _registered(plugin: Plugin) -> str:
+    return f"{plugin.distribution}:{plugin.name}"
+
+
+def _names(text: str | None) -> set[str] | None:
+    return None if text is None else {part.strip() for part in text.split(",") if part.strip()}
+
+
+def _check_marks(module: ModuleType) -> None:
+    for name, function in vars(module).items():
+        if name.startswith("genzoo_") and inspect.isfunction(function) and not hasattr(function, "genzoo_impl"):
+            raise UsageError(f"its function {name} is not marked @genzoo.hookimpl")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, UsageError):
+        return str(error)
+    if isinstance(error, pluggy.PluginValidationError):
+        text = "; ".join(str(error).splitlines())
+        if match := re.search(r"unknown hook '(\w+)'", text):
+            known = [name for name in vars(hookspecs) if name.startswith("genzoo_")]
+            return str(unknown("hook", match[1], known))
+        return text
+    return one_line(error)
+
+
+@cache
+def registry() -> Registry:
+    """The registry of this process, made at first use."""
+    return Registry()
+
+
+def modality_of(name: str) -> Modality[Any]:
+    """The modality of a name, as its plugin gives it; imports what is heavy. Raises `UsageError` for one that is not
+    installed, `GenzooError` if it cannot be loaded."""
+    return _loaded(*registry().modalities.get(name))
+
+
+def _loaded(plugin: Plugin, spec: ModalitySpec) -> Modality[Any]:
+    from genzoo.interface.modality import Modality
+
+    owner = f"modality {spec.name!r} of {plugin.distribution}"
+    kind = load_target(spec.target, owner)
+    if not (isinstance(kind, type) and issubclass(kind, Modality)):
+        raise GenzooError(f"{owner}: {spec.target} is not a genzoo.Modality")
+    modality: Modality[Any] = kind()
+    modality.spec = spec
+    return modality
+
+
+def spec_of(model: str, distribution: str, owner: str) -> tuple[GeneratorSpec, Plugin]:
+    """A model as its plugin registers it now. Raises `UsageError` naming the `owner` if it does not."""
+    for _, plugin, spec in registry().generators:
+        if spec.name == model and plugin.distribution == distribution:
+            return spec, plugin
+    raise UsageError(f"{owner} needs the plugin {distribution} with model {model!r}; it is not installed")

@@ -1,0 +1,100 @@
+"""A run at a glance: how its samples and its logged values went, in one picture."""
+
+from __future__ import annotations
+
+import textwrap
+import warnings
+from typing import Any, cast
+
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from genzoo.registry.plugins import modality_of
+from genzoo.runs.folder import RunFolder
+
+SHOWN = 5  # samples of the training side by side, evenly over it
+WIDE, LONG = 56, 34  # characters and lines of a text that are shown
+COLUMNS = 3  # curves side by side
+HELD_OUT = "validation/"  # before the names of scores on held-out data
+
+
+def is_measured(name: str) -> bool:
+    """Whether a logged value is the model's, and not how far and how fast the training went."""
+    return name not in ("step", "seconds") and not name.endswith("_per_second")
+
+
+def facts(run: RunFolder) -> dict[str, Any]:
+    """What `run.json` and the last logged values say of a run, in short: texts and numbers by name."""
+    record, lines, best = run.record, run.metrics(), run.best()
+    last: dict[str, float] = {}
+    for line in lines:
+        last |= {name: value for name, value in line.items() if is_measured(name)}
+    return {
+        "run": run.name,
+        "model": f"{run.model} ({record['plugin']})",
+        "status": run.status,
+        "steps": f"{run.step:,} of {record['steps_total']:,}",
+        "seconds": record["seconds"],
+        "data": f"{record['data_spec']['name']}, {record['data_spec']['train_count']:,} for training",
+        "seed": record["training"]["seed"],
+        "preset": record.get("preset"),
+        "parameters": record.get("parameters"),
+        "best": f"step {best['step']:,}, with {best['score_name']} {best['score']:.4g}" if best else None,
+        "error": record.get("error"),
+    } | {name: round(value, 6) for name, value in last.items()}
+
+
+def picture(run: RunFolder) -> Tensor:
+    """What was drawn while training, from first noise to last, above a curve of each logged value; uint8 (3, H, W)."""
+    drawn = run.training_samples()
+    chosen = [drawn[i] for i in sorted({round(i) for i in np.linspace(0, len(drawn) - 1, SHOWN)})] if drawn else []
+    curves = _curves(run)
+    lines = -(-len(curves) // COLUMNS)
+    figure = Figure(figsize=(15, 3.3 + 2.6 * lines), layout="constrained")
+    FigureCanvasAgg(figure)
+    above, below = cast(Any, figure.subfigures(2, 1, height_ratios=(3.3, max(2.6 * lines, 0.1))))
+    above.suptitle(f"{run.name}: {run.step:,} steps, {run.status}")
+    modality = modality_of(run.data_spec.modality)
+    for number, (step, path) in enumerate(chosen):
+        axes = above.add_subplot(1, SHOWN, number + 1)
+        preview = modality.preview(path)
+        if isinstance(preview, str):
+            axes.text(0, 1, _excerpt(preview), va="top", fontsize=5, family="monospace", parse_math=False)
+        else:
+            axes.imshow(preview.expand(3, -1, -1).permute(1, 2, 0).numpy(), interpolation="nearest")
+        axes.set_title(f"step {step:,}", fontsize=9)
+        axes.set_axis_off()
+    for number, (name, parts) in enumerate(curves.items()):
+        axes = below.add_subplot(lines, COLUMNS, number + 1)
+        for label, points in parts.items():
+            axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 3 else None)
+        axes.set_title(name, fontsize=9)
+        axes.grid(alpha=0.3)
+        if len(parts) > 1:
+            axes.legend(fontsize=8)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # of texts: a box stands for it
+        figure.canvas.draw()
+    array = np.asarray(figure.canvas.buffer_rgba())[:, :, :3]  # type: ignore[attr-defined]
+    return torch.from_numpy(array.copy()).permute(2, 0, 1)
+
+
+def _excerpt(text: str) -> str:
+    """The beginning of a text, as much as there is room for."""
+    lines = [part for line in text.splitlines() for part in textwrap.wrap(line, WIDE) or [""]]
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in "\n".join(lines[:LONG]))
+
+
+def _curves(run: RunFolder) -> dict[str, dict[str, list[tuple[int, float]]]]:
+    """By value, the points (step, value) of training and of validation."""
+    curves: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    for line in run.metrics():
+        for key, value in line.items():
+            if is_measured(key):
+                name = key.removeprefix(HELD_OUT)
+                part = "training" if name == key else "validation"
+                curves.setdefault(name, {}).setdefault(part, []).append((line["step"], value))
+    return curves

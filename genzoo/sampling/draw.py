@@ -1,0 +1,147 @@
+"""The story of one sampling: from a run, or a model, to samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genzoo.interface.dataset import Progress, silent
+from genzoo.interface.errors import UsageError
+from genzoo.interface.generator import Generator, Streams
+from genzoo.interface.options import build
+from genzoo.interface.randomness import RandomStreams
+from genzoo.interface.specs import DataSpec
+from genzoo.registry.plugins import modality_of
+from genzoo.runs.find import find_run
+from genzoo.runs.folder import RunFolder
+from genzoo.sampling.model import load
+
+BATCH = 64
+
+
+def labels_of_samples(count: int, data: DataSpec, label: int | None = None) -> Tensor:
+    """The classes of samples 0 to `count` - 1 of a conditional model, int64 (count,): `label`, or each in turn."""
+    in_turn = torch.arange(count) % max(len(data.classes), 1)
+    return in_turn if label is None else torch.full_like(in_turn, label)
+
+
+def with_labels(model: Generator, labels: Tensor | None) -> dict[str, Tensor]:
+    """What a conditional model's methods take besides."""
+    return {"labels": labels.to(model.device)} if model.conditional and labels is not None else {}
+
+
+def draw(
+    model: Generator, count: int, *, seed: int, options: Any, batch_size: int = BATCH, label: int | None = None,
+    progress: Progress = silent,
+) -> Any:  # fmt: skip
+    """Samples 0 to `count` - 1 of a seed, on the CPU, as the model's modality has them. Raises `GenzooError` for what
+    the modality does not take."""
+    modality = modality_of(model.spec.modality)
+    labels, parts = labels_of_samples(count, model.data, label), []
+    try:
+        with torch.no_grad():
+            for start in range(0, count, batch_size):
+                size = min(batch_size, count - start)
+                model.watch = partial(_part_of, progress, start, size, count)
+                rng = RandomStreams(seed, size, start=start, device=model.device)
+                samples = model.sample(
+                    size, options=options, rng=rng, **with_labels(model, labels[start : start + size])
+                )
+                parts.append(modality.check(samples, size, model.data))
+                progress("sampling", start + size, count)
+    finally:
+        model.watch = None
+    return modality.join(parts, model.data)
+
+
+def _part_of(progress: Progress, start: int, size: int, count: int, done: int, total: int) -> None:
+    progress("sampling", start + size * done // total, count)
+
+
+def sample(
+    run: str | Path | RunFolder | Generator,
+    n: int | None = None,
+    *,
+    seed: int = 0,
+    label: str | int | None = None,
+    batch_size: int = BATCH,
+    weights: str = "best",
+    device: str = "auto",
+    runs_dir: str | None = None,
+    progress: Progress = silent,
+    **options: Any,
+) -> Any:
+    """Draw samples from a run, or from a model that `load` gave.
+
+    Sample i is a function of (seed, i): asking for more leaves the first as they are (to float rounding; bit for
+    bit at one `batch_size`).
+
+    Args:
+        run: a model, a run's folder or name, or a model's name for its newest finished run.
+        n: how many; None: 64 images, 1 text, or what another modality says.
+        seed: 0 or more.
+        label: the name of the class to draw, for a model trained with `conditional`; None: sample i is of class
+            i modulo their number.
+        weights: as for `load`.
+        progress: called with ("sampling", done, n) while samples are drawn.
+        options: the model's own sampling options, such as `temperature`.
+
+    Returns:
+        What the modality's samples are. Images: float32 in [0, 1], shape (n, C, H, W), on the CPU. Texts: a list of n,
+        each with the prompt that it goes on from.
+
+    Raises:
+        UsageError: no such run, option or class, or a value out of bounds.
+    """
+    for name, value, least in (("n", n or 0, 0), ("seed", seed, 0), ("batch_size", batch_size, 1)):
+        if value < least:
+            raise UsageError(f"{name} is {value}; allowed is {least} or more")
+    if isinstance(run, Generator):
+        model, owner = run, f"this {run.spec.name}"
+        number = None if label is None else run.data.class_number(label, run.conditional, owner)
+    else:
+        folder = find_run(run, runs_dir)
+        number = None if label is None else folder.class_number(label)
+        model = load(folder, weights=weights, device=device)
+    sample_options: Any = build(model.spec.sample_options, options, f"sampling {model.spec.name}")
+    count = modality_of(model.spec.modality).spec.count if n is None else n
+    return draw(model, count, seed=seed, options=sample_options, batch_size=batch_size, label=number, progress=progress)
+
+
+def stream(
+    run: str | Path | RunFolder | Generator,
+    *,
+    seed: int = 0,
+    weights: str = "best",
+    device: str = "auto",
+    runs_dir: str | None = None,
+    **options: Any,
+) -> Iterator[str]:
+    """Draw one text and give it piece by piece, as it comes: the text of `sample(run, 1, ...)`.
+
+        for piece in genzoo.stream("transformer", prompt="To be"):
+            print(piece, end="", flush=True)
+
+    The arguments are those of `sample`. Raises `UsageError` as `sample` does, and for a model that cannot stream.
+    """
+    model = run if isinstance(run, Generator) else load(run, weights=weights, device=device, runs_dir=runs_dir)
+    if seed < 0:
+        raise UsageError(f"seed is {seed}; allowed is 0 or more")
+    sample_options: Any = build(model.spec.sample_options, options, f"sampling {model.spec.name}")
+    if not isinstance(model, Streams):
+        raise UsageError(f"model {model.spec.name!r} cannot stream; use sample")
+    return _without_gradients(model.stream(options=sample_options, rng=RandomStreams(seed, 1, device=model.device)))
+
+
+def _without_gradients(pieces: Iterator[str]) -> Iterator[str]:
+    while True:
+        with torch.no_grad():  # between two pieces the caller's own setting holds
+            piece = next(pieces, None)
+        if piece is None:
+            return
+        yield piece

@@ -1,0 +1,39 @@
+"""A model in the format of another library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from genzoo.interface.errors import GenzooError, UsageError
+from genzoo.interface.files import holds_something, write_folder
+from genzoo.interface.generator import Exports
+from genzoo.runs.find import find_run
+from genzoo.runs.folder import RunFolder
+from genzoo.sampling.model import load
+
+
+def export(run: str | Path | RunFolder, folder: str | Path, *, runs_dir: str | None = None) -> str:
+    """Write a run's model in a format that other libraries read.
+
+    Args:
+        folder: where to; must not exist, or be empty.
+
+    Returns:
+        The line of Python that reads it.
+
+    Raises:
+        UsageError: the model has no such format, there is no such run, or the folder holds something.
+        GenzooError: the folder cannot be written.
+    """
+    source, target = find_run(run, runs_dir), Path(folder).expanduser()
+    if holds_something(target):
+        raise UsageError(f"--to {target} exists and is not an empty folder; choose another")
+    model = load(source, device="cpu")
+    if not isinstance(model, Exports):
+        raise UsageError(f"model {model.spec.name!r} cannot be exported: no other library has its format")
+    lines: list[str] = []
+    try:
+        write_folder(target, lambda aside: lines.append(model.export(aside).replace(str(aside), str(target))))
+    except OSError as error:
+        raise GenzooError(f"cannot write {target}: {error.strerror}") from None
+    return lines[0]

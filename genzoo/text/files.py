@@ -1,0 +1,146 @@
+"""Text files as data sets, and their tokens, kept on the disk where they are many."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from genzoo.interface.dataset import Part, Progress
+from genzoo.interface.errors import GenzooError, UsageError
+from genzoo.interface.files import write_folder
+from genzoo.registry.data import data_folder
+from genzoo.text import SUFFIXES, TextTrainOptions
+from genzoo.text.data import TOKENIZER_FILE, Array, TextData, TokenData
+from genzoo.text.tokens import Tokenizer, make
+
+PIECE = 2**20  # characters read at a time
+IN_MEMORY = 2**24  # characters of a text whose tokens are not kept on the disk
+PARTS: tuple[Part, ...] = get_args(Part)
+
+
+def token_data(text: TextData, options: TextTrainOptions, kept: Mapping[str, bytes], progress: Progress) -> TokenData:
+    """A text cut into tokens: by the tokeniser that a run keeps, or by one that `options` ask for. Those of a large
+    text are kept in the data folder. Raises `GenzooError` if one cannot be made, or does not know all characters."""
+    text = replace(text, validation=options.validation)
+    if TOKENIZER_FILE in kept:
+        tokenizer = Tokenizer(kept[TOKENIZER_FILE].decode())
+    else:
+        seen = text.pieces() if options.tokenizer == "characters" else text.part("train")
+        tokenizer = make(options.tokenizer, options.vocab_size, seen)
+    return TokenData(text=text, tokenizer=tokenizer, tokens=tokens_of(text, tokenizer, options, progress))
+
+
+def load_text(paths: tuple[Path, ...], field: str, progress: Progress) -> TextData:
+    """The text of files, and of the files in folders. Raises `GenzooError` for one that cannot be read and
+    `UsageError` for none or empty ones."""
+    files = list(chain.from_iterable(_files(path) for path in paths))
+    if not files:
+        raise UsageError(f"--data {paths[0]} holds no text file; looked for {' '.join(SUFFIXES)}")
+    size = sum(path.stat().st_size for path in files)
+    if not size:
+        raise UsageError(f"--data {', '.join(map(str, paths[:3]))} is empty")
+    return TextData.of(lambda: read_texts(files, field), progress, size)
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+
+
+def read_texts(paths: list[Path], field: str) -> Iterator[str]:
+    """The text of files in pieces that end with a line; of `.jsonl` files the field of each line, an empty line after
+    each. Raises `GenzooError` for what is not UTF-8 or has no such field."""
+    for number, path in enumerate(paths):
+        if number:
+            yield "\n"
+        try:
+            with open(path, encoding="utf-8-sig") as file:
+                if path.suffix.lower() == ".jsonl":
+                    yield from _fields(file, path, field)
+                else:
+                    while lines := _lines(file):
+                        yield lines
+        except UnicodeDecodeError as error:
+            raise GenzooError(
+                f"{path} is not UTF-8 (byte {error.object[error.start]:#04x}); convert it, for one with iconv"
+            ) from None
+        except OSError as error:
+            raise GenzooError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _lines(file: Any) -> str:
+    """Whole lines of about `PIECE` characters; a line that is longer is cut."""
+    lines: list[str] = []
+    size = 0
+    while size < PIECE and (line := file.readline(PIECE)):
+        lines.append(line)
+        size += len(line)
+    return "".join(lines)
+
+
+def _fields(file: Any, path: Path, field: str) -> Iterator[str]:
+    for number, line in enumerate(file, 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)[field]
+        except (ValueError, KeyError, TypeError):
+            value = None
+        if not isinstance(value, str):
+            raise GenzooError(f"{path}, line {number}: no JSON object with a text in {field!r}; see --text-field")
+        yield value + "\n\n"
+
+
+def tokens_of(text: TextData, tokenizer: Tokenizer, options: TextTrainOptions, progress: Progress) -> dict[Part, Any]:
+    """The tokens of each part, int32 (N,). Those of a large text are kept in the data folder with their SHA-256, and
+    mapped into memory from there."""
+    done = 0
+
+    def pieces(part: Part) -> Iterator[Array]:
+        nonlocal done
+        for piece in text.part(part):
+            yield np.array(tokenizer.encode(piece), np.int32)
+            done += len(piece)
+            progress("tokenising", min(done, text.characters), text.characters)
+
+    if text.characters <= IN_MEMORY:
+        return {part: np.concatenate([np.empty(0, np.int32), *pieces(part)]) for part in PARTS}
+    key = hashlib.sha256(f"{text.fingerprint} {tokenizer.sha256} {text.ends()}".encode()).hexdigest()[:16]
+    folder = data_folder(options.data_dir) / "tokens" / key
+    if not folder.exists():
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            write_folder(folder, lambda aside: _write(aside, pieces))
+        except OSError as error:
+            raise GenzooError(f"cannot keep tokens in {folder.parent}: {error.strerror}; give a --data-dir") from None
+    return {part: _mapped(folder, part) for part in PARTS}
+
+
+def _write(aside: Path, pieces: Callable[[Part], Iterator[Array]]) -> None:
+    for part in PARTS:
+        digest = hashlib.sha256()
+        with open(aside / f"{part}.bin", "wb") as file:
+            for piece in pieces(part):
+                digest.update(piece.tobytes())
+                file.write(piece.tobytes())
+        (aside / f"{part}.sha256").write_text(digest.hexdigest())
+
+
+def _mapped(folder: Path, part: Part) -> Array:
+    path = folder / f"{part}.bin"
+    try:
+        with open(path, "rb") as file:
+            whole = hashlib.file_digest(file, "sha256").hexdigest() == (folder / f"{part}.sha256").read_text()
+        if not whole:
+            raise GenzooError(f"{path} is damaged; remove {folder} and it is made anew")
+        return np.memmap(path, np.int32, "r")
+    except (OSError, ValueError) as error:
+        raise GenzooError(f"{path} is damaged ({error}); remove {folder} and it is made anew") from None

@@ -1,0 +1,120 @@
+"""Text as genzoo knows it: what each promise of a modality is for characters and tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genzoo.interface.dataset import Batch, Dataset, Progress
+from genzoo.interface.errors import GenzooError
+from genzoo.interface.generator import Generator, HasLikelihood
+from genzoo.interface.measures import EvaluationRequest
+from genzoo.interface.modality import Modality, Skip
+from genzoo.interface.specs import DataSpec, TrainOptions, WriteOptions
+from genzoo.text import TextTrainOptions
+from genzoo.text.data import TOKENIZER_FILE, TextData, TokenData, windows
+from genzoo.text.files import load_text, token_data
+from genzoo.text.reference import TextReference, text_reference
+from genzoo.text.tokens import Tokenizer
+from genzoo.text.write import BETWEEN, write_texts
+
+SCORED = 2**16  # validation tokens in a score while training
+
+
+class TextModality(Modality[list[str]]):
+    """Text: a sample is a `str`, several are a list. A model of text has the run's `tokenizer`."""
+
+    # Data
+
+    def open(
+        self, paths: tuple[Path, ...], options: TrainOptions, kept: Mapping[str, bytes], progress: Progress
+    ) -> TokenData:
+        assert isinstance(options, TextTrainOptions), "the modality's own options are given"
+        return token_data(load_text(paths, options.text_field, progress), options, kept, progress)
+
+    def take(self, data: Any, options: TrainOptions, kept: Mapping[str, bytes], progress: Progress) -> TokenData:
+        assert isinstance(options, TextTrainOptions), "the modality's own options are given"
+        if not isinstance(data, TextData):
+            raise GenzooError(f"data {options.data!r} gave a {type(data).__name__}, not a genzoo.TextData")
+        return token_data(data, options, kept, progress)
+
+    def equip(self, model: Generator, kept: Mapping[str, bytes]) -> None:
+        model.tokenizer = Tokenizer(kept[TOKENIZER_FILE].decode())  # type: ignore[assignment]
+
+    # Samples
+
+    def check(self, samples: Any, count: int, data: DataSpec, *, strict: bool = False) -> list[str]:
+        if not isinstance(samples, list) or not all(isinstance(text, str) for text in samples):
+            raise GenzooError(f"the model gave {type(samples).__name__} for {count} texts; promised is a list of texts")
+        if len(samples) != count:
+            raise GenzooError(f"the model gave {len(samples)} texts; promised are {count}")
+        return samples
+
+    def join(self, parts: Sequence[list[str]], data: DataSpec) -> list[str]:
+        return [text for part in parts for text in part]
+
+    def write(
+        self, samples: list[str], path: Path, facts: Mapping[str, Any], options: WriteOptions,
+        labels: Tensor | None = None,
+    ) -> None:  # fmt: skip
+        write_texts(samples, path, facts)
+
+    def preview(self, path: Path) -> str:
+        return path.read_text("utf-8")
+
+    def text(self, samples: list[str]) -> str:
+        return BETWEEN.join(samples)
+
+    # Scores and measures
+
+    def score(
+        self, model: Generator, dataset: Dataset, data: DataSpec, draw: Callable[[int], list[str]]
+    ) -> dict[str, float]:
+        """The likelihood of the first 65,536 tokens of the validation text; as `Modality.score` for a model that has
+        none."""
+        assert isinstance(dataset, TokenData), "the modality's own data are given"
+        if not isinstance(model, HasLikelihood):
+            return super().score(model, dataset, data, draw)
+        every = dataset.tokens["validation"]
+        count = min(SCORED, len(every))
+        tokens = windows(every, np.zeros(1, np.int64), count, model.device)  # (1, count)
+        nats = -model.log_likelihood(tokens).double().sum().item()
+        characters = dataset.text.part_characters("validation") / len(every) * count
+        return {"loss": nats / count, "bits_per_character": nats / characters / math.log(2)}
+
+    def reference(
+        self, dataset: Dataset, data: DataSpec, request: EvaluationRequest, progress: Progress
+    ) -> TextReference:
+        assert isinstance(dataset, TokenData), "the modality's own data are given"
+        return text_reference(dataset, data, request)
+
+    # Conformance
+
+    def example(self, folder: Path) -> dict[str, Any]:
+        """Sentences of some words."""
+        rng = np.random.default_rng(0)
+        words = ("the", "cat", "sat", "on", "a", "mat", "and", "then", "it", "ran", "to", "log", "by", "river")
+        lines = [" ".join(rng.choice(words, 8)).capitalize() + ".\n" for _ in range(200)]
+        path = folder / "text.txt"
+        path.write_text("".join(lines), "utf-8")
+        return {"data": str(path)}
+
+    def promises(self) -> Sequence[Callable[[Generator, Batch], None]]:
+        return (next_tokens_are_a_distribution,)
+
+
+def next_tokens_are_a_distribution(model: Generator, batch: Batch) -> None:
+    """The exact likelihoods of all tokens that may come next sum to 1."""
+    if not isinstance(model, HasLikelihood) or model.likelihood_kind != "exact":
+        raise Skip("the model gives no exact likelihoods")
+    every = torch.arange(model.data.shape[0], device=batch.examples.device)[:, None]
+    rows = torch.cat([batch.examples[:1, :3].expand(len(every), 3), every], dim=1)
+    total = cast(HasLikelihood, model).log_likelihood(rows)[:, -1].double().exp().sum().item()
+    if abs(total - 1) >= 1e-3:
+        raise AssertionError(f"the shares of all next tokens sum to {total:.4f}, not to 1")

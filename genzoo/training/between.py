@@ -1,0 +1,222 @@
+"""What happens between two steps: logging, scoring, drawing, saving, stopping."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from genzoo.interface.errors import Diverged, Interrupted
+from genzoo.interface.randomness import random_state, restore_random_state
+from genzoo.registry.plugins import modality_of
+from genzoo.runs import checkpoint
+from genzoo.sampling.draw import draw, labels_of_samples
+from genzoo.training.logbook import NotFinite
+from genzoo.training.processes import from_all
+from genzoo.training.run import Engine, TrainingRun
+
+Watch = Callable[[str, dict[str, Any]], list[str]]
+T = TypeVar("T")
+HELD_OUT = "validation/"  # before the names of scores on held-out data
+STOP_CHECK = 8  # several processes agree on stopping this often, in steps
+
+
+class Between(Engine):
+    """The engine of one run.
+
+    Args:
+        run: it becomes its engine.
+        watch: calls a `genzoo_run_...` hook of all who watch, and returns what failed.
+    """
+
+    def __init__(self, run: TrainingRun, watch: Watch) -> None:
+        self.run, self._watch = run, watch
+        run.engine = self
+        self._modality = modality_of(run.data.modality)
+        self._sample_options = run.model.spec.sample_options()
+        self._began, self._saved_step = False, run.step if run.resumed else -1
+        self._clock = time.perf_counter()
+
+    # The three moments
+
+    def begin(self) -> None:
+        """Once, before the first step. On a resume, what is left of the checkpoint is loaded."""
+        if self._began:
+            return
+        self._began, run = True, self.run
+        if run.resumed is not None:
+            state = run.resumed.state
+            run.logbook.load_state_dict(state["logbook"])
+            run.seconds = state["seconds"]
+            if run.accelerator.scaler is not None and "scaler" in state:
+                run.accelerator.scaler.load_state_dict(state["scaler"])
+            if run.accelerator.process_index < len(state["random"]):
+                restore_random_state(state["random"][run.accelerator.process_index], run.device)
+            run.resumed = None
+        elif run.options.sample_every and run.is_main:
+            self.draw()
+        self.tell("genzoo_run_started")
+        self._clock = time.perf_counter()
+
+    def before_step(self) -> None:
+        """Stop, if someone asked for it."""
+        run, number = self.run, self.run.stop_signal or 0
+        if run.processes > 1:
+            if run.step % STOP_CHECK:
+                return
+            number = max(from_all(run.accelerator, number))
+        if not number:
+            return
+        if self._saved_step != run.step:
+            self._stop_clock()
+            self.save()
+        raise Interrupted(
+            f"stopped after step {run.step} of {run.steps_total}, all saved; go on with: genzoo resume {run.name}",
+            128 + number,
+        )
+
+    def after_step(self) -> None:
+        """Log, score, draw and save where it is time to."""
+        run, options = self.run, self.run.options
+        last = run.step == run.steps_total
+        log, score, sample, save = (
+            bool(every) and run.step % every == 0
+            for every in (options.log_every, options.eval_every, options.sample_every, options.save_every)
+        )
+        if not (log or score or sample or save or last):
+            return
+        values = self._settled(run.logbook.means) if log or last else {}
+        self._stop_clock()
+        if (score or (last and options.eval_every)) and run.is_main:
+            values |= self._score()
+            self._keep_best(values)
+        if values:
+            line = run.logbook.write(run.step, run.seconds, values)
+            self.tell("genzoo_run_logged", step=run.step, values=line)
+        if sample and not last and run.is_main:
+            self.draw()
+        if save or last:
+            self.save()
+        self._clock = time.perf_counter()
+
+    # What is done then
+
+    def _score(self) -> dict[str, float]:
+        """What the modality scores the model on, with the same random numbers every time."""
+        run = self.run
+        with run.as_sampled():
+            scores = self._modality.score(run.model, run.dataset, run.data, self._drawn)
+        return {f"{HELD_OUT}{name}": value for name, value in scores.items()}
+
+    def _drawn(self, count: int) -> Any:
+        return draw(self.run.model, count, seed=self.run.options.seed, options=self._sample_options)
+
+    def _keep_best(self, values: dict[str, float]) -> None:
+        """Write `best/` if the score that the model chose is better than it was at any step before."""
+        if self.run.model.best_by is None:
+            return
+        name, better = self.run.model.best_by
+        score, before = values.get(name, math.nan), self.run.folder.best()
+        ahead = score - before["score"] if before else -math.inf
+        if math.isfinite(score) and (before is None or (ahead < 0 if better == "lower" else ahead > 0)):
+            self.save_model(best={"score_name": name, "score": score})
+
+    def draw(self) -> Path:
+        """Write samples, from the run's own fixed random numbers, and say where."""
+        run = self.run
+        conditional = run.model.conditional
+        count = self._modality.spec.default_count(run.data, conditional, training=True)
+        with run.as_sampled():
+            samples = self._drawn(count)
+        options = self._modality.spec.write_options()
+        path = run.folder.training_sample(run.step, options.suffix(None))
+        facts = run.folder.provenance(run.options.seed, step=run.step)
+        self._modality.write(samples, path, facts, options, labels_of_samples(count, run.data) if conditional else None)
+        return path
+
+    def save(self) -> None:
+        """Write a checkpoint and the model as it is sampled from. Raises `Diverged` rather than save bad numbers."""
+        run = self.run
+        logbook = self._settled(run.logbook.state_dict)
+        weights = run.model.state_dict()
+        if not checkpoint.all_finite(weights):
+            raise Diverged(f"the weights are not finite numbers after step {run.step}; {self._last_good()}", run.step)
+        states = from_all(run.accelerator, random_state(run.device))
+        if run.is_main:
+            state = {
+                "model": weights,
+                "optimizers": [optimizer.state_dict() for optimizer in run.optimizers],
+                "tracked": {k: v if isinstance(v, Tensor) else v.state_dict() for k, v in run.tracked.items()},
+                "random": states,
+                "logbook": logbook,
+                "seconds": run.seconds,
+            }
+            if run.accelerator.scaler is not None:
+                state["scaler"] = run.accelerator.scaler.state_dict()
+            path = checkpoint.save(run.folder, run.step, state, run.options.keep)
+            self.save_model()
+            run.folder.update(step=run.step, seconds=round(run.seconds, 3))
+            self.tell("genzoo_run_saved", step=run.step, folder=path)
+        run.accelerator.wait_for_everyone()
+        self._saved_step = run.step
+
+    def save_model(self, best: dict[str, Any] | None = None) -> None:
+        """Write `model/`, with averaged weights if the model keeps an average; or `best/`, with these facts."""
+        run = self.run
+        with run.as_sampled():
+            facts = {key: run.folder.record[key] for key in ("model", "plugin", "options", "data_spec")}
+            needed = run.model.state_dict()
+            for name in run.model.training_only:
+                needed = {key: value for key, value in needed.items() if not key.startswith(f"{name}.")}
+            folder = run.folder.model_folder if best is None else run.folder.best_folder
+            checkpoint.save_model(folder, facts | {"step": run.step} | (best or {}), needed)
+
+    def tell(self, hook: str, **arguments: Any) -> None:
+        """Call a `genzoo_run_...` hook. A watcher that fails is reported and ends nothing."""
+        if self.run.is_main:
+            for failure in self._watch(hook, {"run": self.run, **arguments}):
+                self.run.warn(failure)
+
+    def _stop_clock(self) -> None:
+        now = time.perf_counter()
+        self.run.seconds, self._clock = self.run.seconds + now - self._clock, now
+
+    def _settled(self, read: Callable[[], T]) -> T:
+        """What `read` gives of the logbook. Raises `Diverged` for a value that is not finite."""
+        try:
+            return read()
+        except NotFinite as error:
+            raise Diverged(f"{error}; {self._last_good()}", error.step) from None
+
+    def _last_good(self) -> str:
+        advice = "try a smaller learning rate"
+        if self._saved_step <= 0:
+            return f"no checkpoint was written yet; {advice}"
+        return f"the last good checkpoint is of step {self._saved_step}; {advice}"
+
+
+@contextmanager
+def stop_signals(run: TrainingRun) -> Iterator[None]:
+    """Ctrl-C and SIGTERM ask the run to save and stop; a second Ctrl-C stops at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, _frame: object) -> None:
+        if run.stop_signal is not None:
+            raise KeyboardInterrupt
+        run.stop_signal = number
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

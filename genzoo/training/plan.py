@@ -1,0 +1,125 @@
+"""From what a person asked for to a training that can begin, or go on. Everything that can be refused is refused here,
+before torch is imported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from genzoo.interface.errors import UsageError, unknown
+from genzoo.interface.options import build, normalise, options_of, read_toml
+from genzoo.interface.specs import DataSpec, GeneratorSpec, ModalitySpec, TrainOptions
+from genzoo.registry.data import locate
+from genzoo.registry.plugins import Plugin, registry
+from genzoo.runs.find import check_writable, runs_folder
+from genzoo.runs.folder import RunFolder, check_free
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training with every option decided: the model's own in `config`, the others in `training`. `folder` is that of
+    a run which goes on; None for a new one."""
+
+    spec: GeneratorSpec
+    plugin: Plugin
+    preset: str | None
+    config: Any
+    training: TrainOptions
+    folder: RunFolder | None = None
+
+    @property
+    def modality(self) -> ModalitySpec:
+        """The kind of data."""
+        return registry().modalities.get(self.spec.modality)[1]
+
+    def steps(self, data: DataSpec) -> int:
+        """How many steps the training has: `--steps`, or as many as go through the data `--epochs` times; of a model
+        without mini-batches an epoch is a step."""
+        if self.training.steps is not None:
+            return self.training.steps
+        assert self.training.epochs is not None, "a plan has one of the two"
+        if not self.spec.mini_batches:
+            return max(1, math.ceil(self.training.epochs))
+        length = self.spec.example_length
+        each = getattr(self.config, length) if isinstance(length, str) else length
+        return max(1, math.ceil(self.training.epochs * data.train_count / (self.training.batch_size * each)))
+
+
+def list_models() -> list[GeneratorSpec]:
+    """The models of every installed plugin, by name."""
+    return [spec for _, _, spec in registry().generators]
+
+
+def plan(
+    model: str,
+    options: Mapping[str, Any],
+    *,
+    settings: Mapping[str, Any] | None = None,
+    config_file: str | None = None,
+    preset: str | None = None,
+) -> Plan:
+    """Decide every option: `options` (the command line, or Python), then `settings` (--set), then the file, then the
+    preset, then the model's defaults. Raises `UsageError` for anything that is not allowed."""
+    plugin, spec = registry().generators.get(model)
+    file = read_toml(config_file) if config_file else {}
+    settings = dict(settings or {})
+    preset = preset or settings.pop("preset", None) or file.pop("preset", None)
+    if preset is not None and preset not in spec.presets:
+        raise unknown(f"preset of {spec.name}", str(preset), spec.presets)
+    layers = [spec.defaults, spec.presets[preset] if preset else {}, file, settings, options]
+    values: dict[str, Any] = {}
+    for layer in layers:
+        if "steps" in layer or "epochs" in layer:  # the nearest word on how long decides
+            values.pop("steps", None)
+            values.pop("epochs", None)
+        values.update({normalise(name): value for name, value in layer.items()})
+    decided = Plan(spec, plugin, preset, *_sorted(spec, values))
+    training = _resolved(decided.training, decided.modality)
+    folder = runs_folder(training.runs_dir)
+    check_writable(folder)
+    if training.name is not None:
+        check_free(folder / training.name)
+    return replace(decided, training=training)
+
+
+def plan_resume(folder: RunFolder, *, steps: int | None, device: str | None, threads: int | None) -> Plan:
+    """The training of a run that goes on, with what is to differ. Raises `UsageError` where there is nothing to do."""
+    spec, plugin = folder.spec()
+    changes: dict[str, Any] = {"steps": steps, "device": device, "threads": threads}
+    training = replace(folder.training, **{key: value for key, value in changes.items() if value is not None})
+    assert training.steps is not None, "a run says how many steps it has"
+    if training.steps < folder.step:
+        raise UsageError(f"run {folder.name!r} has done {folder.step} steps; --steps is {training.steps}")
+    if folder.status == "finished" and training.steps <= folder.step:
+        raise UsageError(f"run {folder.name!r} is finished after {folder.step} steps; give --steps to train it further")
+    owner = f"{spec.name} ({plugin.distribution} {plugin.version})"
+    config: Any = build(spec.config, folder.record["options"], owner)
+    return Plan(spec, plugin, folder.record.get("preset"), config, training, folder)
+
+
+def _sorted(spec: GeneratorSpec, values: dict[str, Any]) -> tuple[Any, TrainOptions]:
+    """The model's own options, and those of every training."""
+    kind = registry().modalities.get(spec.modality)[1].train_options
+    own, every = options_of(spec.config), options_of(kind)
+    for name in values:
+        if name not in own and name not in every:
+            raise unknown(f"option of {spec.name}", name, [*own, *every])
+    if "batch_size" in values and not spec.mini_batches:
+        raise UsageError(f"{spec.name} sees all data in every step; leave --batch-size out")
+    config: Any = build(spec.config, {k: v for k, v in values.items() if k in own}, spec.name)
+    training = build(kind, {k: v for k, v in values.items() if k in every}, spec.name)
+    if training.steps is None and training.epochs is None:
+        raise UsageError(f"{spec.name} has no default length; give --steps or --epochs")
+    return config, training
+
+
+def _resolved(training: TrainOptions, modality: ModalitySpec) -> TrainOptions:
+    """With whole paths, as a run may be resumed from elsewhere."""
+    if isinstance(paths := locate(training.data, modality), tuple):
+        training = replace(training, data=",".join(str(path.resolve()) for path in paths))
+    if training.data_dir is not None:
+        training = replace(training, data_dir=str(Path(training.data_dir).expanduser().resolve()))
+    return training

@@ -1,0 +1,209 @@
+"""A run as the engine has it: what a plugin calls, and what the engine needs to know of it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from genzoo.interface.dataset import Batch, Dataset, Share
+from genzoo.interface.errors import GenzooError, GenzooWarning
+from genzoo.interface.generator import Generator
+from genzoo.interface.randomness import random_state, restore_random_state, seed_everything
+from genzoo.interface.run import Run, Stateful
+from genzoo.interface.specs import DataSpec, TrainOptions
+from genzoo.kernels.devices import peak_flops
+from genzoo.runs.folder import RunFolder
+from genzoo.training.average import EMA
+from genzoo.training.logbook import Logbook
+from genzoo.training.processes import mean_over_processes
+
+F = TypeVar("F", bound=Callable[..., Any])
+SIGTERM = 15
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a run goes on from."""
+
+    step: int
+    state: dict[str, Any]
+
+
+class TrainingRun(Run):
+    """One training that goes on in this process.
+
+    Attributes:
+        folder: the run on disk.
+        model: what is trained.
+        accelerator: Accelerate's.
+        optimizers: those that the plugin prepared, in order.
+        tracked: what else it named.
+        logbook: what is logged.
+        resumed: the checkpoint that it goes on from, until its first step.
+        stop_signal: the number of the signal that asked to stop; None.
+        engine: what happens before, between and after steps.
+    """
+
+    engine: Engine
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        options: TrainOptions,
+        dataset: Dataset,
+        data: DataSpec,
+        model: Generator,
+        accelerator: Accelerator,
+        resumed: Checkpoint | None,
+    ) -> None:
+        self.folder, self.options, self.dataset, self.data = folder, options, dataset, data
+        self.name, self.path, self.device = folder.name, folder.path, model.device
+        assert options.steps is not None, "how many steps there are is settled before a run is made"
+        self.steps_total = options.steps
+        self.model, self.accelerator, self.resumed = model, accelerator, resumed
+        self.step, self.seconds = (resumed.step if resumed else 0), 0.0
+        self.optimizers: list[torch.optim.Optimizer] = []
+        self.tracked: dict[str, Tensor | Stateful] = {}
+        self.stop_signal: int | None = None
+        file = folder.metrics_file if self.is_main else None
+        self.logbook = Logbook(file, lambda values: mean_over_processes(accelerator, values))
+        if resumed is not None:
+            model.load_state_dict(resumed.state["model"])
+
+    @property
+    def is_main(self) -> bool:
+        return bool(self.accelerator.is_main_process)
+
+    @property
+    def processes(self) -> int:
+        return int(self.accelerator.num_processes)
+
+    # Steps
+
+    def batches(self, **how: Any) -> Iterator[Any]:
+        if not self.model.spec.mini_batches:
+            raise TypeError(f"model {self.model.spec.name!r} says mini_batches=False: use run.steps()")
+        options, rank = self.options, self.accelerator.process_index
+        share = Share(options.batch_size, options.seed, rank=rank, world=self.processes)
+        steps = range(self.step, self.steps_total)
+        self.logbook.unit, self.logbook.per_step = self.dataset.unit, options.batch_size * self.dataset.units(**how)
+        source = self.dataset.batches(steps, share, self.device, **how)
+        for _, batch in zip(self.steps(), source, strict=True):
+            yield batch
+
+    def steps(self) -> Iterator[int]:
+        self.engine.begin()
+        while self.step < self.steps_total:
+            self.engine.before_step()
+            yield self.step
+            self.step += 1
+            self.engine.after_step()
+
+    def training_examples(self, count: int) -> Iterator[Batch]:
+        return self.dataset.examples("train", self.device, count)
+
+    # Models and optimisers
+
+    def prepare(self, *objects: Any) -> Any:
+        ready = tuple(self._prepared(item) for item in objects)
+        return ready[0] if len(ready) == 1 else ready
+
+    def _prepared(self, item: Any) -> Any:
+        if isinstance(item, nn.Module):
+            wrapped = self.processes > 1 or self.accelerator.mixed_precision != "no"
+            return self.accelerator.prepare_model(item, device_placement=False) if wrapped else item
+        if not isinstance(item, torch.optim.Optimizer):
+            raise TypeError(f"run.prepare takes modules and optimisers, not {type(item).__name__}")
+        if self.resumed is not None:
+            self._restore(item, self.resumed.state["optimizers"])
+        self.optimizers.append(item)
+        return item if self.accelerator.scaler is None else self.accelerator.prepare_optimizer(item)
+
+    def _restore(self, optimizer: torch.optim.Optimizer, saved: Sequence[dict[str, Any]]) -> None:
+        """Load the state of the next optimiser."""
+        if len(saved) <= len(self.optimizers):
+            raise GenzooError(f"the checkpoint of run {self.name!r} has {len(saved)} optimisers; the model has more")
+        optimizer.load_state_dict(saved[len(self.optimizers)])
+        for parameter, state in optimizer.state.items():  # fused updates walk both in memory order: lay them out alike
+            for name, value in state.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+    def track(self, **state: Tensor | Stateful) -> None:
+        for name, value in state.items():
+            if not isinstance(value, (Tensor, Stateful)):
+                raise TypeError(f"run.track({name}=...) takes a tensor or an object with state_dict, not {value!r}")
+            self.tracked[name] = value
+            if self.resumed is None:
+                continue
+            if name not in self.resumed.state["tracked"]:
+                raise GenzooError(
+                    f"the checkpoint of run {self.name!r} does not hold {name!r}: it is of another version"
+                )
+            saved = self.resumed.state["tracked"][name]
+            if isinstance(value, Tensor):
+                value.data.copy_(saved)
+            else:
+                value.load_state_dict(saved)
+
+    def backward(self, loss: Tensor) -> None:
+        if self.accelerator.scaler is None:
+            loss.backward()  # type: ignore[no-untyped-call]
+        else:
+            self.accelerator.backward(loss)
+
+    def compile(self, function: F) -> F:
+        return cast(F, torch.compile(function)) if self.device.type == "cuda" else function
+
+    # What is said and seen
+
+    def log(self, **values: Tensor | float) -> None:
+        self.logbook.note(self.step + 1, values)
+
+    def count_flops(self, flops: float) -> None:
+        self.logbook.flops_per_step, self.logbook.peak = flops, peak_flops(self.device)
+
+    @contextmanager
+    def as_sampled(self) -> Iterator[None]:
+        modes = [(module, module.training) for module in self.model.modules()]
+        state = random_state(self.device)
+        with ExitStack() as stack:
+            stack.enter_context(torch.no_grad())
+            for item in self.tracked.values():
+                if isinstance(item, EMA):
+                    stack.enter_context(item.applied())
+            self.model.eval()
+            seed_everything(self.options.seed)
+            try:
+                yield
+            finally:
+                restore_random_state(state, self.device)
+                for module, mode in modes:
+                    module.training = mode
+
+    def stop(self) -> None:
+        self.stop_signal = self.stop_signal or SIGTERM
+
+    def warn(self, message: str) -> None:
+        if self.is_main:
+            warnings.warn(message, GenzooWarning, stacklevel=2)
+
+
+class Engine:
+    """What happens around the steps of a run."""
+
+    def begin(self) -> None:
+        """Before the first step: all that the plugin set up is there now."""
+
+    def before_step(self) -> None:
+        """Before each step."""
+
+    def after_step(self) -> None:
+        """After each step."""

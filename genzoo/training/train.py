@@ -1,0 +1,220 @@
+"""The story of one training, top to bottom: of a new run, and of one that goes on."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from genzoo.interface.dataset import Dataset, Progress, silent
+from genzoo.interface.errors import GenzooError, Interrupted, one_line
+from genzoo.interface.generator import Generator
+from genzoo.interface.options import to_json
+from genzoo.interface.randomness import derive_seed, seed_everything
+from genzoo.interface.specs import DataSpec
+from genzoo.kernels.devices import choose_device
+from genzoo.registry.data import open_data
+from genzoo.registry.plugins import registry
+from genzoo.runs import checkpoint
+from genzoo.runs.find import find_run, new_name, runs_folder
+from genzoo.runs.folder import RunFolder, create
+from genzoo.sampling.model import build_model, class_of
+from genzoo.training.between import Between, stop_signals
+from genzoo.training.environment import environment, warn_of_changes
+from genzoo.training.plan import Plan, plan, plan_resume
+from genzoo.training.processes import accelerator_for, first_alone, from_main, own_global_state
+from genzoo.training.run import Checkpoint, TrainingRun
+
+
+def train(
+    model: str,
+    *,
+    preset: str | None = None,
+    config: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    watchers: Sequence[object] = (),
+    progress: Progress = silent,
+    **options: Any,
+) -> RunFolder:
+    """Train a model.
+
+        run = genzoo.train("vae", data="mnist-5k", steps=2000, latent_dim=8)
+
+    Args:
+        model: a name that `list_models` has, or `distribution/name`.
+        preset: a named set of options of the model.
+        config: a TOML file of options.
+        settings: options with less weight than `options`, as `--set` on the command line.
+        watchers: objects with any of the methods `genzoo_run_started/logged/saved/ended`.
+        progress: called with (what, done, total) while the data are read.
+        **options: the model's own options and those every training has, as `genzoo train MODEL --help` lists them.
+
+    Returns:
+        The run: its folder, options and metrics. `load` makes a model of it.
+
+    Raises:
+        UsageError: a name or a value that is not allowed; nothing was written.
+        Diverged: a loss or a weight is no longer finite; earlier checkpoints are untouched.
+        Interrupted: Ctrl-C or SIGTERM; everything is saved.
+        GenzooError: data that cannot be read, a folder that cannot be written.
+    """
+    return carry_out(plan(model, options, settings=settings, config_file=config, preset=preset), watchers, progress)
+
+
+def resume(
+    run: str | Path | RunFolder,
+    *,
+    steps: int | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    runs_dir: str | None = None,
+    watchers: Sequence[object] = (),
+    progress: Progress = silent,
+) -> RunFolder:
+    """Go on with a run from its newest whole checkpoint.
+
+    On a CPU the weights and losses are bit for bit those of a run that was never stopped. What differs from when it
+    began (versions, threads, device) is warned of.
+
+    Args:
+        run: a run's folder or name, or a model's name for its newest run that is not finished.
+        steps: a new total, to train further than was planned.
+        device, threads: as for `train`, where they should differ.
+
+    Raises:
+        UsageError: there is no such run, or nothing to do.
+        GenzooError: its data changed, it has no whole checkpoint, or another process trains it.
+    """
+    folder = find_run(run, runs_dir, to_resume=True)
+    return carry_out(plan_resume(folder, steps=steps, device=device, threads=threads), watchers, progress)
+
+
+def carry_out(planned: Plan, watchers: Sequence[object] = (), progress: Progress = silent) -> RunFolder:
+    """Do the training that is planned, or what is left of it; see `train` and `resume`."""
+    device = choose_device(planned.training.device)
+    if planned.folder is None:
+        config, training = class_of(planned.spec).settled(planned.config, planned.training)
+        planned = replace(planned, config=config, training=training)
+    accelerator = accelerator_for(planned.training, device)
+    device = accelerator.device if accelerator.num_processes > 1 else device
+    with own_global_state(planned.training.threads, device), _held(planned.folder, accelerator):
+        kept = {} if planned.folder is None else planned.folder.kept()
+        dataset, data = first_alone(accelerator, lambda: open_data(planned.modality, planned.training, kept, progress))
+        make = _begun if planned.folder is None else _resumed
+        run = make(planned, dataset, data, accelerator, device)
+        between = Between(run, registry().watch(list(watchers)))
+        with _held(run.folder if planned.folder is None else None, accelerator), stop_signals(run):
+            return _fit(run, between)
+
+
+def _begun(
+    planned: Plan, dataset: Dataset, data: DataSpec, accelerator: Accelerator, device: torch.device
+) -> TrainingRun:
+    """A new run, with its folder."""
+    training = replace(planned.training, steps=planned.steps(data), epochs=None)
+    seed_everything(training.seed)
+    model = build_model(planned.spec, planned.config, data, device, dataset.kept())
+    if accelerator.process_index:
+        seed_everything(derive_seed(training.seed, "process", accelerator.process_index))
+    folder = runs_folder(training.runs_dir)
+    path = folder / (training.name or new_name(planned.spec.name, data.name, folder))
+    path = Path(from_main(accelerator, str(path)))
+    if accelerator.is_main_process:
+        record = _record(replace(planned, training=training), data, model, accelerator, device)
+        create(path, record, dataset.kept())
+    accelerator.wait_for_everyone()
+    return TrainingRun(RunFolder(path), training, dataset.place(device), data, model, accelerator, None)
+
+
+def _resumed(
+    planned: Plan, dataset: Dataset, data: DataSpec, accelerator: Accelerator, device: torch.device
+) -> TrainingRun:
+    """A run that goes on, at its newest whole checkpoint."""
+    folder, training = planned.folder, planned.training
+    assert folder is not None, "a run that goes on has a folder"
+    if data.fingerprint != folder.data_spec.fingerprint:
+        raise GenzooError(f"data {training.data!r} are not those that run {folder.name!r} began with; put them back")
+    resumed = Checkpoint(*checkpoint.load_newest(folder))
+    warn_of_changes(folder, accelerator, device)
+    model = build_model(planned.spec, planned.config, data, device, dataset.kept())
+    if accelerator.is_main_process:
+        folder.remove_leftovers()
+        folder.cut_metrics(resumed.step)
+        folder.update(training=to_json(training), steps_total=training.steps, process=os.getpid())
+    return TrainingRun(folder, training, dataset.place(device), data, model, accelerator, resumed)
+
+
+def _fit(run: TrainingRun, between: Between) -> RunFolder:
+    """Let the plugin train; whatever happens, the folder says how it ended."""
+    if run.is_main:
+        run.folder.update(status="running", error=None)
+    try:
+        run.model.train()
+        run.model.fit(run)
+        if run.is_main:
+            between.save_model()
+            between.draw()
+    except BaseException as error:
+        _end(run, between, "interrupted" if isinstance(error, (Interrupted, KeyboardInterrupt)) else "failed", error)
+        raise
+    _end(run, between, "finished", None)
+    return run.folder
+
+
+def _end(run: TrainingRun, between: Between, status: str, error: BaseException | None) -> None:
+    if not run.is_main:
+        return
+    known = error is None or isinstance(error, GenzooError)
+    text = None if error is None else str(error) if known else one_line(error)
+    values = {"step": run.step, "seconds": round(run.seconds, 3)} if status == "finished" else {}
+    try:
+        run.folder.update(status=status, error=text, ended=_now(), **values)
+    except OSError as problem:  # a full disk must not hide what went wrong
+        run.warn(f"cannot write {run.folder.path / 'run.json'}: {problem.strerror}")
+    between.tell("genzoo_run_ended", status=status, error=error)
+
+
+@contextmanager
+def _held(folder: RunFolder | None, accelerator: Accelerator) -> Iterator[None]:
+    """A run's folder held against other processes, by the one that writes."""
+    if folder is None or not accelerator.is_main_process:
+        yield
+    else:
+        with folder.hold():
+            yield
+
+
+def _record(
+    planned: Plan, data: DataSpec, model: Generator, accelerator: Accelerator, device: torch.device
+) -> dict[str, Any]:
+    """What `run.json` says of a new run."""
+    return {
+        "model": planned.spec.name,
+        "plugin": planned.plugin.distribution,
+        "preset": planned.preset,
+        "options": to_json(planned.config),
+        "training": to_json(planned.training),
+        "data_spec": data.to_json(),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "status": "running",
+        "error": None,
+        "step": 0,
+        "steps_total": planned.training.steps,
+        "seconds": 0.0,
+        "started": _now(),
+        "ended": None,
+        "process": os.getpid(),
+        "environment": environment(planned.plugin.distribution, accelerator, device),
+    }
+
+
+def _now() -> str:
+    return datetime.fromtimestamp(time.time()).astimezone().isoformat(timespec="microseconds")
