@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from genzoo.interface.dataset import Batch as Batch
     from genzoo.interface.dataset import Dataset as Dataset
     from genzoo.interface.dataset import Share as Share
+    from genzoo.interface.dataset import fingerprint as fingerprint
+    from genzoo.interface.dataset import validation_cut as validation_cut
     from genzoo.interface.errors import Diverged as Diverged
     from genzoo.interface.errors import GenzooError as GenzooError
     from genzoo.interface.errors import GenzooWarning as GenzooWarning
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from genzoo.interface.generator import HasLikelihood as HasLikelihood
     from genzoo.interface.generator import Reconstructs as Reconstructs
     from genzoo.interface.generator import Streams as Streams
+    from genzoo.interface.generator import ability as ability
     from genzoo.interface.hookspecs import API_VERSION as API_VERSION
     from genzoo.interface.hookspecs import hookimpl as hookimpl
     from genzoo.interface.measures import Estimate as Estimate
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from genzoo.interface.measures import NotMeasurable as NotMeasurable
     from genzoo.interface.measures import Reference as Reference
     from genzoo.interface.measures import Subject as Subject
+    from genzoo.interface.measures import mean as mean
     from genzoo.interface.modality import Modality as Modality
     from genzoo.interface.options import option as option
     from genzoo.interface.pictures import read_picture as read_picture
@@ -94,7 +98,7 @@ _HOME = {
     "image.data": ("ImageBatch", "ImageData"),
     "image.features": ("Features",),
     "image.measures": ("ImageSet", "ImageSubject"),
-    "interface.dataset": ("Batch", "Dataset", "Share"),
+    "interface.dataset": ("Batch", "Dataset", "Share", "fingerprint", "validation_cut"),
     "interface.errors": ("Diverged", "GenzooError", "GenzooWarning", "Interrupted", "UsageError"),
     "interface.files": ("write_file", "write_folder"),
     "interface.generator": (
@@ -105,9 +109,10 @@ _HOME = {
         "HasLikelihood",
         "Reconstructs",
         "Streams",
+        "ability",
     ),
     "interface.hookspecs": ("API_VERSION", "hookimpl"),
-    "interface.measures": ("Estimate", "EvaluationRequest", "NotMeasurable", "Reference", "Subject"),
+    "interface.measures": ("Estimate", "EvaluationRequest", "NotMeasurable", "Reference", "Subject", "mean"),
     "interface.modality": ("Modality",),
     "interface.options": ("option",),
     "interface.pictures": ("read_picture", "write_picture"),

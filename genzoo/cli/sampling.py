@@ -182,11 +182,11 @@ def _written(request: Request, samples: Any, as_json: bool) -> None:
 
     folder, path = request.folder, request.path
     if path is not None:
-        labels = None
+        data, labels = folder.data_spec, None
         if folder.conditional:
             number = None if request.label is None else folder.class_number(request.label)
-            labels = labels_of_samples(request.count, folder.data_spec, number)
-        modality_of(folder.data_spec.modality).write(samples, path, request.facts(), request.writing, labels)
+            labels = labels_of_samples(request.count, data, number)
+        modality_of(data.modality).write(samples, path, request.facts(), request.writing, labels, data.classes)
     place = {} if path is None else {"path": str(path)}
     if as_json:
         drawn = {"samples": samples} if request.writing.printed else {}

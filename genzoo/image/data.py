@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from genzoo.interface.dataset import Batch, Dataset, Part, Share, validation_cut
+from genzoo.interface.dataset import Batch, Dataset, Part, Share, fingerprint, validation_cut
 from genzoo.interface.errors import GenzooError
 from genzoo.interface.specs import DataSpec
 
@@ -120,14 +119,11 @@ class ImageData(Dataset):
         )
 
     def _fingerprint(self) -> str:
-        digest = hashlib.sha256()
+        tensors: list[Tensor | None] = []
         for _, images, labels in self._parts():
             assert isinstance(images, Tensor), "data read from files bring their fingerprint"
-            digest.update(repr(tuple(images.shape)).encode())
-            digest.update(images.contiguous().numpy().tobytes())
-            if labels is not None:
-                digest.update(labels.to(torch.int64).numpy().tobytes())
-        return digest.hexdigest()
+            tensors += [images, labels]
+        return fingerprint(*tensors)
 
     def pixels(self, part: Part, index: Tensor) -> Tensor:
         """The images of a part at `index` (B,), as uint8 (B, C, H, W)."""

@@ -67,8 +67,9 @@ class ImageModality(Modality[Tensor]):
         return torch.cat(list(parts)) if parts else torch.empty(0, *data.shape)
 
     def write(
-        self, samples: Tensor, path: Path, facts: Mapping[str, Any], options: WriteOptions, labels: Tensor | None = None
-    ) -> None:
+        self, samples: Tensor, path: Path, facts: Mapping[str, Any], options: WriteOptions,
+        labels: Tensor | None = None, classes: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         assert isinstance(options, ImageWriteOptions), "the modality's own options are given"
         visible = options.visible_label
         if options.separate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,16 @@ MOST_VALIDATION = 10_000  # examples that are cut from a training part
 
 def silent(_what: str, _done: int, _total: int) -> None:
     """A `Progress` that shows nothing."""
+
+
+def fingerprint(*tensors: Tensor | None) -> str:
+    """The SHA-256 of tensors: their types, shapes and values."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        if tensor is not None:
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def validation_cut(count: int, share: float) -> tuple[Tensor, Tensor]:

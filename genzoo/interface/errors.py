@@ -40,6 +40,10 @@ class GenzooWarning(UserWarning):
     """Something a person should know that does not stop the work."""
 
 
+class Skip(Exception):
+    """A check of `genzoo check` that has no meaning here; the message says why."""
+
+
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> UsageError:
     """The error for a `name` that is none of `allowed`, with the nearest match or the choices."""
     from difflib import get_close_matches

@@ -25,10 +25,6 @@ Samples = TypeVar("Samples")
 SCORED = 1000  # validation examples in a score while training
 
 
-class Skip(Exception):
-    """A check of `genzoo check` that has no meaning here; the message says why."""
-
-
 class Modality(ABC, Generic[Samples]):
     """A kind of data: what its data sets are, and what samples of it are.
 
@@ -86,6 +82,7 @@ class Modality(ABC, Generic[Samples]):
         facts: Mapping[str, Any],
         options: WriteOptions,
         labels: Tensor | None = None,
+        classes: Sequence[str] = (),
     ) -> None:
         """Write samples, marked as generated.
 
@@ -95,7 +92,7 @@ class Modality(ABC, Generic[Samples]):
             facts: their provenance (`RunFolder.provenance`), to be written inside the file, or beside it by
                 `genzoo.write_file(path, content, facts)`.
             options: an instance of the spec's `write_options`.
-            labels: the class of each, int64 (N,), of a conditional model.
+            labels: the class of each, int64 (N,), of a conditional model; `classes` are their names.
         """
 
     def write_rows(self, rows: Sequence[Samples], path: Path, facts: Mapping[str, Any], data: DataSpec) -> None:

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from genzoo.interface.errors import UsageError, one_line
-from genzoo.interface.modality import Skip
+from genzoo.interface.errors import Skip, UsageError, one_line
 from genzoo.testing.case import Case
 from genzoo.testing.checks import CHECKS, Check
 

@@ -16,8 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from genzoo.interface.errors import GenzooError, UsageError, one_line
-from genzoo.interface.modality import Skip
+from genzoo.interface.errors import GenzooError, Skip, UsageError, one_line
 from genzoo.interface.specs import GeneratorSpec
 from genzoo.registry.plugins import Plugin, installed, modality_of, registry
 from genzoo.runs.folder import RunFolder

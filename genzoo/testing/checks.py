@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genzoo.interface import hookspecs
-from genzoo.interface.errors import GenzooError, Interrupted, UsageError
-from genzoo.interface.modality import Skip
+from genzoo.interface.errors import GenzooError, Interrupted, Skip, UsageError
 from genzoo.interface.options import Option, build, options_of
 from genzoo.interface.specs import NAME, load_target
 from genzoo.registry.plugins import RESERVED, RESERVED_COMMANDS, RESERVED_IN_SAMPLING, registry

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from genzoo.interface.dataset import Batch, Dataset, Progress
-from genzoo.interface.errors import GenzooError
+from genzoo.interface.errors import GenzooError, Skip
 from genzoo.interface.generator import Generator, HasLikelihood
 from genzoo.interface.measures import EvaluationRequest
-from genzoo.interface.modality import Modality, Skip
+from genzoo.interface.modality import Modality
 from genzoo.interface.specs import DataSpec, TrainOptions, WriteOptions
 from genzoo.text import TextTrainOptions
 from genzoo.text.data import TOKENIZER_FILE, TextData, TokenData, windows
@@ -61,7 +61,7 @@ class TextModality(Modality[list[str]]):
 
     def write(
         self, samples: list[str], path: Path, facts: Mapping[str, Any], options: WriteOptions,
-        labels: Tensor | None = None,
+        labels: Tensor | None = None, classes: Sequence[str] = (),
     ) -> None:  # fmt: skip
         write_texts(samples, path, facts)
 

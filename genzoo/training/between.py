@@ -138,7 +138,8 @@ class Between(Engine):
         options = self._modality.spec.write_options()
         path = run.folder.training_sample(run.step, options.suffix(None))
         facts = run.folder.provenance(run.options.seed, step=run.step)
-        self._modality.write(samples, path, facts, options, labels_of_samples(count, run.data) if conditional else None)
+        labels = labels_of_samples(count, run.data) if conditional else None
+        self._modality.write(samples, path, facts, options, labels, run.data.classes)
         return path
 
     def save(self) -> None:

@@ -1,0 +1,1 @@
+"""Runs on disk: the folder of one, finding one among many, checkpoints, and one at a glance."""

@@ -1,0 +1,100 @@
+"""Where runs are kept, and one among many. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from genzoo.interface.errors import GenzooError, UsageError, unknown
+from genzoo.runs.folder import RunFolder, unwritable
+
+
+def runs_folder(runs_dir: str | None) -> Path:
+    """Where runs are kept: `runs_dir`, else GENZOO_RUNS_DIR, else `runs` here."""
+    return Path(runs_dir or os.environ.get("GENZOO_RUNS_DIR") or "runs").expanduser()
+
+
+def check_writable(folder: Path) -> None:
+    """Make `folder` and try to write in it. Raises `GenzooError` saying why that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise unwritable(folder, error) from None
+
+
+def new_name(model: str, data: str, folder: Path) -> str:
+    """A name that no run in `folder` has: model, data and the time."""
+    stem = f"{model.replace('/', '-')}-{data}-{datetime.now():%Y%m%d-%H%M%S}"
+    stem = "".join(c if c.isalnum() or c in "._-" else "-" for c in stem)
+    name, count = stem, 2
+    while (folder / name).exists():
+        name, count = f"{stem}-{count}", count + 1
+    return name
+
+
+def list_runs(runs_dir: str | None = None) -> list[RunFolder]:
+    """The runs in a folder, newest first. What cannot be read is left out."""
+    runs = []
+    for path in runs_folder(runs_dir).glob("*/run.json"):
+        try:
+            runs.append(RunFolder(path.parent))
+        except GenzooError:
+            continue
+    return sorted(runs, key=lambda run: str(run.record.get("started")), reverse=True)
+
+
+def find_run(
+    run: str | Path | RunFolder, runs_dir: str | None = None, *, to_resume: bool = False, any_status: bool = False
+) -> RunFolder:
+    """The run at a folder, of a name in the runs folder, or the newest finished one of a model.
+
+    With `to_resume` a model's name stands for its newest run that is not finished, with `any_status` for its newest.
+    Raises `UsageError`.
+    """
+    if isinstance(run, RunFolder):
+        return run
+    text, folder = str(run), runs_folder(runs_dir)
+    for path in (Path(text).expanduser(), folder / text):
+        if (path / "run.json").is_file():
+            return RunFolder(path)
+    runs = list_runs(runs_dir)
+    of_model = [r for r in runs if text in (r.model, f"{r.record.get('plugin')}/{r.model}")]
+    for candidate in of_model:
+        if any_status or (candidate.status == "finished") != to_resume:
+            return candidate
+    if of_model and to_resume:
+        raise UsageError(
+            f"every run of {text!r} in {folder} is finished; name one and give --steps to train it further"
+        )
+    if of_model:
+        raise UsageError(
+            f"no run of {text!r} in {folder} is finished; name one, or go on with `genzoo resume {of_model[0].name}`"
+        )
+    if Path(text).is_dir():
+        raise UsageError(f"{text} is a folder, but not a run: it has no run.json")
+    if not runs:
+        raise UsageError(f"there is no run {text!r}, and no other in {folder}; begin with `genzoo train MODEL`")
+    error = unknown("run", text, {name for run in runs for name in (run.name, run.model)})
+    if "did you mean" in str(error):
+        raise error
+    raise UsageError(f"there is no run {text!r} in {folder}; `genzoo runs` lists the {len(runs)} there")
+
+
+def output_path(
+    folder: RunFolder, stem: str, out: str | None, suffixes: tuple[str, ...], *, overwrite: bool = False
+) -> Path:
+    """Where a command's file goes: `out`, which ends in one of `suffixes`, or a new file in the run's samples that is
+    named after `stem` and has the first of them. Raises `UsageError` for another ending, and rather than write over
+    something."""
+    if out is None:
+        return folder.new_sample(stem, suffixes[0])
+    path = Path(out).expanduser()
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"--out is {out!r}; allowed is a file that ends in {' or '.join(suffixes)}")
+    if path.exists() and not overwrite:
+        raise UsageError(f"--out {out} exists; give --overwrite to replace it")
+    return path
