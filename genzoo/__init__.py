@@ -25,14 +25,19 @@ if TYPE_CHECKING:
     from genzoo.interface import provenance as provenance
     from genzoo.interface.dataset import Batch as Batch
     from genzoo.interface.dataset import Dataset as Dataset
+    from genzoo.interface.dataset import Part as Part
+    from genzoo.interface.dataset import Progress as Progress
     from genzoo.interface.dataset import Share as Share
     from genzoo.interface.dataset import fingerprint as fingerprint
+    from genzoo.interface.dataset import silent as silent
     from genzoo.interface.dataset import validation_cut as validation_cut
     from genzoo.interface.errors import Diverged as Diverged
     from genzoo.interface.errors import GenzooError as GenzooError
     from genzoo.interface.errors import GenzooWarning as GenzooWarning
     from genzoo.interface.errors import Interrupted as Interrupted
+    from genzoo.interface.errors import Skip as Skip
     from genzoo.interface.errors import UsageError as UsageError
+    from genzoo.interface.errors import one_line as one_line
     from genzoo.interface.files import write_file as write_file
     from genzoo.interface.files import write_folder as write_folder
     from genzoo.interface.generator import Encodes as Encodes
@@ -53,9 +58,13 @@ if TYPE_CHECKING:
     from genzoo.interface.measures import mean as mean
     from genzoo.interface.modality import Modality as Modality
     from genzoo.interface.options import option as option
+    from genzoo.interface.pictures import read_labels as read_labels
     from genzoo.interface.pictures import read_picture as read_picture
     from genzoo.interface.pictures import write_picture as write_picture
     from genzoo.interface.randomness import RandomStreams as RandomStreams
+    from genzoo.interface.randomness import derive_seed as derive_seed
+    from genzoo.interface.randomness import permutation as permutation
+    from genzoo.interface.randomness import seeded as seeded
     from genzoo.interface.run import Run as Run
     from genzoo.interface.specs import CommandSpec as CommandSpec
     from genzoo.interface.specs import DatasetSpec as DatasetSpec
@@ -98,8 +107,25 @@ _HOME = {
     "image.data": ("ImageBatch", "ImageData"),
     "image.features": ("Features",),
     "image.measures": ("ImageSet", "ImageSubject"),
-    "interface.dataset": ("Batch", "Dataset", "Share", "fingerprint", "validation_cut"),
-    "interface.errors": ("Diverged", "GenzooError", "GenzooWarning", "Interrupted", "UsageError"),
+    "interface.dataset": (
+        "Batch",
+        "Dataset",
+        "Part",
+        "Progress",
+        "Share",
+        "fingerprint",
+        "silent",
+        "validation_cut",
+    ),
+    "interface.errors": (
+        "Diverged",
+        "GenzooError",
+        "GenzooWarning",
+        "Interrupted",
+        "Skip",
+        "UsageError",
+        "one_line",
+    ),
     "interface.files": ("write_file", "write_folder"),
     "interface.generator": (
         "Encodes",
@@ -115,8 +141,17 @@ _HOME = {
     "interface.measures": ("Estimate", "EvaluationRequest", "NotMeasurable", "Reference", "Subject", "mean"),
     "interface.modality": ("Modality",),
     "interface.options": ("option",),
-    "interface.pictures": ("read_picture", "write_picture"),
-    "interface.randomness": ("RandomStreams",),
+    "interface.pictures": (
+        "read_labels",
+        "read_picture",
+        "write_picture",
+    ),
+    "interface.randomness": (
+        "RandomStreams",
+        "derive_seed",
+        "permutation",
+        "seeded",
+    ),
     "interface.run": ("Run",),
     "interface.specs": (
         "CommandSpec",

@@ -2,48 +2,77 @@
 
 import ast
 import re
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import genzoo
-from genzoo import hookspecs
+from genzoo.interface import hookspecs
+from genzoo.registry.plugins import CORE, registry
 
 ROOT = Path(__file__).parents[1]
-CORE = ROOT / "genzoo"
+HOUSE = ROOT / "genzoo"
+MODALITIES = ("image", "text")  # genzoo's own, which come in as a stranger's would
+ROOMS = {  # from the ground up: what each room may import, besides itself
+    "interface": (),
+    "registry": ("interface",),
+    "kernels": ("interface",),
+    "runs": ("interface", "registry"),
+    "image": ("interface", "registry"),
+    "text": ("interface", "registry"),
+    "sampling": ("interface", "registry", "kernels", "runs"),
+    "training": ("interface", "registry", "kernels", "runs", "sampling"),
+    "evaluation": ("interface", "registry", "runs", "sampling"),
+    "testing": ("interface", "registry", "runs", "sampling", "training"),
+    "cli": ("interface", "registry", "kernels", "runs", "sampling", "training", "evaluation", "testing"),
+}
 
 
-def imports_of(path):
-    """The genzoo modules that a file imports anywhere, and those it imports when it is itself imported."""
-    tree = ast.parse(path.read_text())
-    top = {node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))}
-    every, first = set(), set()
+def module_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {module_of(path): ast.parse(path.read_text()) for path in sorted(HOUSE.rglob("*.py"))}
+
+
+def imports_of(tree):
+    """All that a file imports, wherever in it and for whatever: in functions and for types too."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names = {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield (name if name in SOURCES else node.module), alias.name
         elif isinstance(node, ast.Import):
-            names = {alias.name for alias in node.names}
-        else:
-            continue
-        every |= names
-        first |= names if node in top else set()
-    return every, first
+            for alias in node.names:
+                yield alias.name, None
 
 
-def modules_in(names):
-    return {match[1] for name in names if (match := re.match(r"genzoo\.(\w+)", name))}
+def room_of(module):
+    return module.split(".")[1] if "." in module else ""
 
 
-def name_of(path):
-    """A module of the core, or the package that it is in."""
-    return path.stem if path.parent == CORE else path.parent.name
+def strings_in(tree):
+    """The texts in a file that are no docstrings."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docs = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    return [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docs]
+
+
+# What is public
 
 
 def test_every_public_name_is_there_and_documented():
     for name in genzoo.__all__:
         value = getattr(genzoo, name)
         assert name in dir(genzoo)
-        if callable(value) and name != "hookimpl":
+        if callable(value) and name not in ("hookimpl", "Part", "Progress"):
             assert value.__doc__, name
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = genzoo.nothing
@@ -51,62 +80,134 @@ def test_every_public_name_is_there_and_documented():
 
 def test_every_hook_is_documented_with_an_example():
     hooks = [value for name, value in vars(hookspecs).items() if name.startswith("genzoo_")]
-    assert len(hooks) == 8
+    assert len(hooks) == 9
     for hook in hooks:
         assert f"def {hook.__name__}(" in hook.__doc__
         assert "@genzoo.hookimpl" in hook.__doc__
 
 
 def test_core_imports_no_plugin():
-    for path in CORE.rglob("*.py"):
-        every, _ = imports_of(path)
-        assert not {name for name in every if name.startswith("genzoo_")}, path
+    for module, tree in SOURCES.items():
+        assert not [name for name, _ in imports_of(tree) if name.startswith("genzoo_")], module
 
 
 def test_plugins_import_only_public_names():
-    found = list(ROOT.glob("plugins/*/genzoo_*/*.py"))
-    assert found
-    for path in found:
-        every, _ = imports_of(path)
-        for name in (n for n in every if n == "genzoo" or n.startswith("genzoo.")):
-            assert name == "genzoo" or name.removeprefix("genzoo.") in genzoo.__all__, (path, name)
+    paths = list(ROOT.glob("plugins/*/genzoo_*/*.py"))
+    assert paths
+    for path in paths:
+        for module, name in imports_of(ast.parse(path.read_text())):
+            if module == "genzoo" or module.startswith("genzoo."):
+                public = name or module.partition(".")[2] or "__version__"
+                assert public in genzoo.__all__, (path, module, name)
 
 
-def test_imports_run_one_way():
-    """errors, options -> specs -> registry, data -> checkpoint, run -> training, sampling -> cli."""
-    order = [
-        "errors", "options", "spec", "hookspecs", "run_folder", "data", "registry", "randomness", "average", "linear",
-        "dropout", "logbook", "generator", "checkpoint", "provenance", "samples", "show", "plan", "sampling",
-        "evaluation", "run", "training", "testing", "new", "install", "doctor", "arguments", "progress", "cli",
-        "tools", "streaming", "__main__",
-    ]  # fmt: skip
-    files = {name_of(path) for path in CORE.rglob("*.py")} - {"__init__"}
-    assert files == set(order)
-    for path in CORE.rglob("*.py"):
-        if (own := name_of(path)) == "__init__":
+# Rooms
+
+
+def test_the_listing_shows_the_architecture():
+    """At most a dozen entries, besides the two files that Python asks for."""
+    entries = {path.name for path in HOUSE.iterdir()} - {"__pycache__", "__main__.py", "py.typed"}
+    assert entries == {"__init__.py", *ROOMS}
+    assert len(entries) <= 12
+
+
+def test_imports_between_rooms_run_one_way():
+    for module, tree in SOURCES.items():
+        room = room_of(module)
+        if room in ("", "__main__"):
             continue
-        _, first = imports_of(path)
-        for other in modules_in(first) & set(order):
-            allowed = order.index(other) <= order.index(own) or own == "data"
-            assert allowed, f"{own} imports {other}"
-    data = {m for path in (CORE / "data").glob("*.py") for m in modules_in(imports_of(path)[1])} & set(order)
-    assert data <= {"data", "errors", "options", "spec", "run_folder", "registry", "randomness"}
+        for other, _ in imports_of(tree):
+            if other == "genzoo" or other.startswith("genzoo."):
+                assert room_of(other) in (room, *ROOMS[room]), f"{module} imports {other}"
 
 
-def test_only_two_files_import_accelerate():
-    users = {path.name for path in CORE.rglob("*.py") if any(n.startswith("accelerate") for n in imports_of(path)[0])}
-    assert users == {"run.py", "training.py"}
+def test_no_two_files_import_each_other():
+    graph = {
+        module: {other for other, _ in imports_of(tree) if other in SOURCES and other != module}
+        for module, tree in SOURCES.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
+
+
+def test_the_order_of_rooms_is_no_circle_itself():
+    assert tuple(TopologicalSorter(ROOMS).static_order())  # raises for one
+    assert {room_of(module) for module in SOURCES} == {"", "__main__", *ROOMS}
+
+
+def test_only_its_own_room_knows_a_modality():
+    """Outside them no file of the core names a modality, or imports a thing of one's."""
+    assert {spec.name for plugin, spec in _own(registry().modalities)} == set(MODALITIES)
+    own = {name for room in MODALITIES for module in SOURCES if room_of(module) == room for name in _defined(module)}
+    assert {"ImageData", "TokenData", "TextModality"} <= own
+    for module, tree in SOURCES.items():
+        if room_of(module) in MODALITIES or module == "genzoo":  # which has the public names
+            continue
+        assert not set(strings_in(tree)) & set(MODALITIES), module
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        assert not names & {name for name in own if name[0].isupper()}, module
+        assert not [other for other, _ in imports_of(tree) if room_of(other) in MODALITIES], module
+
+
+def _own(shelf):
+    return [(plugin, spec) for _, plugin, spec in shelf if plugin.distribution == CORE]
+
+
+def _defined(module):
+    return {node.name for node in SOURCES[module].body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
+
+
+def test_genzoos_own_modalities_are_made_of_what_a_stranger_has():
+    for module, tree in SOURCES.items():
+        if room_of(module) in MODALITIES:
+            for other, name in imports_of(tree):
+                if other.startswith("genzoo.") and room_of(other) != room_of(module):
+                    assert (name or other.rpartition(".")[2]) in genzoo.__all__, (module, other, name)
+
+
+# What some files alone do
+
+
+def test_the_engine_alone_imports_accelerate():
+    users = {module for module, tree in SOURCES.items() if any(n.startswith("accelerate") for n, _ in imports_of(tree))}
+    assert {room_of(module) for module in users} == {"training"}
+
+
+def test_one_file_alone_knows_the_names_in_a_run():
+    names = ("run.json", "metrics.jsonl", "checkpoints", "evaluations", "run.lock", "show.png")
+    for module, tree in SOURCES.items():
+        if module == "genzoo.runs.folder":
+            continue
+        strings = [text for text in strings_in(tree) if isinstance(text, str) and " " not in text]
+        assert not [text for text in strings if text.strip("/") in names], module
 
 
 def test_nothing_prints_but_the_command_line():
-    for path in CORE.rglob("*.py"):
-        calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
-        prints = [n for n in calls if isinstance(n.func, ast.Name) and n.func.id == "print"]
-        assert not prints or path.name in ("cli.py", "progress.py", "child.py"), path
+    for module, tree in SOURCES.items():
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        prints = [node for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"]
+        assert not prints or module in ("genzoo.cli.output", "genzoo.testing.child"), module
 
 
 def test_no_pickle_is_written_or_read():
-    for path in [*CORE.rglob("*.py"), *ROOT.glob("plugins/*/genzoo_*/*.py")]:
-        every, _ = imports_of(path)
-        assert not every & {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}, path
+    for path in [*HOUSE.rglob("*.py"), *ROOT.glob("plugins/*/genzoo_*/*.py")]:
+        names = {name.partition(".")[0] for name, _ in imports_of(ast.parse(path.read_text()))}
+        assert not names & {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}, path
         assert not re.search(r"torch\.(save|load)\(|allow_pickle=True", path.read_text()), path
+
+
+# Names
+
+
+def test_names_say_what_they_hold():
+    """These say nothing of what they hold; the conventions of the project name them."""
+    silent = {"found", "given", "own", "what", "that", "said", "told", "beside", "chosen"}
+    for module, tree in SOURCES.items():
+        bound = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        bound |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+        bound |= {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+        bound |= {alias.asname for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom)) for alias in n.names}
+        assert not bound & silent, (module, bound & silent)

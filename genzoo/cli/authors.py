@@ -13,10 +13,10 @@ from genzoo.cli.output import print_json, printable, table
 
 @click.command("new")
 @click.argument("name")
-@click.option("--modality", metavar="NAME", default="image", show_default=True, help="What it generates.")
+@click.option("--modality", metavar="NAME", help="What it generates.  [default: genzoo's first, pictures]")
 @click.option("--to", "folder", metavar="FOLDER", help="A new folder. Default: genzoo-NAME, here.")
 @as_json_option
-def new_command(name: str, modality: str, folder: str | None, as_json: bool) -> None:
+def new_command(name: str, modality: str | None, folder: str | None, as_json: bool) -> None:
     """Write a plugin to begin with: a small model, its options, tests and packaging."""
     from genzoo.registry.scaffold import new
 
@@ -107,9 +107,9 @@ def doctor_command(runs_dir: str | None, data_dir: str | None, as_json: bool) ->
     findings = list(examine(runs_dir, data_dir))
     wrong = [finding for finding in findings if not finding.ok]
     if as_json:
-        print_json([{"what": f.what, "found": f.found, "ok": f.ok, "advice": f.advice} for f in findings])
+        print_json([{"what": f.subject, "found": f.state, "ok": f.ok, "advice": f.advice} for f in findings])
     else:
-        click.echo(table([("", "WHAT", "FOUND"), *(("ok" if f.ok else "WRONG", f.what, f.found) for f in findings)]))
+        click.echo(table([("", "WHAT", "FOUND"), *(("ok" if f.ok else "WRONG", f.subject, f.state) for f in findings)]))
         for finding in wrong:
-            click.echo("\n" + printable(f"{finding.what}: {finding.advice}"))
+            click.echo("\n" + printable(f"{finding.subject}: {finding.advice}"))
     sys.exit(1 if wrong else 0)

@@ -22,8 +22,8 @@ ENOUGH = 2 * 2**30  # bytes of free disk
 class Finding:
     """One thing that was looked at; `advice` says what to do about it if it is not `ok`."""
 
-    what: str
-    found: str
+    subject: str
+    state: str
     ok: bool = True
     advice: str = ""
 

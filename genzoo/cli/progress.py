@@ -29,10 +29,10 @@ class Watched:
         self.watchers = [self._watcher] if self._watcher else []
         return self
 
-    def data(self, what: str, done: int, total: int) -> None:
+    def data(self, activity: str, done: int, total: int) -> None:
         """A `Progress`: data are being read, or samples drawn."""
         if self._watcher:
-            self._watcher.data(what, done, total)
+            self._watcher.data(activity, done, total)
 
     def __exit__(self, *_: object) -> None:
         if self._watcher:
@@ -76,14 +76,14 @@ def bar() -> Any:
             self._reading: Any = None
             self._since = time.monotonic()
 
-        def data(self, what: str, done: int, total: int) -> None:
+        def data(self, activity: str, done: int, total: int) -> None:
             """Data are being read, or samples drawn."""
             if time.monotonic() < self._since + NOT_BEFORE:
                 return
             if self._reading is None:
-                self._reading = self._progress.add_task(what, total=total, note="")
+                self._reading = self._progress.add_task(activity, total=total, note="")
                 self._progress.start()
-            self._progress.update(self._reading, description=what, completed=done, total=total)
+            self._progress.update(self._reading, description=activity, completed=done, total=total)
 
         def genzoo_run_started(self, run: Run) -> None:
             if self._reading is not None:
@@ -113,9 +113,9 @@ class PlainLines:
     def __init__(self) -> None:
         self._next, self._last = time.monotonic() + NOT_BEFORE, ""
 
-    def data(self, what: str, done: int, total: int) -> None:
+    def data(self, activity: str, done: int, total: int) -> None:
         """Data are being read, or samples drawn."""
-        self._say(f"{what}: {done:,} of {total:,}")
+        self._say(f"{activity}: {done:,} of {total:,}")
 
     def genzoo_run_started(self, run: Run) -> None:
         first = f"from step {run.step:,} " if run.step else ""

@@ -200,14 +200,14 @@ class HeldOut:
     def _keep(self, folder: RunFolder, result: Evaluation, subject: Subject) -> Evaluation:
         """Write the result and what illustrates it into the run."""
         key = json.dumps([result.protocol, result.facts["sampling"], result.facts["weights_sha256"]], sort_keys=True)
-        target = folder.evaluation_folder(hashlib.sha256(key.encode()).hexdigest()[:12])
+        path = folder.evaluation_file(hashlib.sha256(key.encode()).hexdigest()[:12])
         try:
-            target.mkdir(parents=True, exist_ok=True)
-            write_json(target / "result.json", result.to_json())
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, result.to_json())
         except OSError as error:
-            raise GenzooError(f"cannot write {target}: {error.strerror}") from None
-        self.reference.illustrate(subject, target, folder.provenance(self.seed))
-        return replace(result, path=target / "result.json")
+            raise GenzooError(f"cannot write {path.parent}: {error.strerror}") from None
+        self.reference.illustrate(subject, path.parent, folder.provenance(self.seed))
+        return replace(result, path=path)
 
 
 def _with_references(spec: MetricSpec, estimate: Estimate, scores: Mapping[str, Mapping[str, float]]) -> Measured:

@@ -134,8 +134,8 @@ class ImageData(Dataset):
 
     def take(self, part: Part, index: Tensor, device: torch.device) -> ImageBatch:
         labels = self.part(part)[1]
-        chosen = None if labels is None else labels.index_select(0, index.to(labels.device)).to(device)
-        return ImageBatch(to_unit(self.pixels(part, index).to(device)), chosen)
+        of_batch = None if labels is None else labels.index_select(0, index.to(labels.device)).to(device)
+        return ImageBatch(to_unit(self.pixels(part, index).to(device)), of_batch)
 
     def batches(self, steps: range, share: Share, device: torch.device, **how: Any) -> Iterator[Batch]:
         """As `Dataset.batches`. Images in memory are indexed where they lie; others come from worker processes."""

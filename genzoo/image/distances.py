@@ -14,22 +14,22 @@ from torch import Tensor
 PART = 1000  # rows at a time
 
 
-def distances(rows: Tensor, others: Tensor, own: Tensor | None = None) -> Iterator[tuple[slice, Tensor]]:
-    """Distances from `rows` (N, D) to `others` (M, D) in parts: which rows, and (part, M). `own` (N,) says which of the
-    others each row is itself: that distance is infinite."""
+def distances(rows: Tensor, others: Tensor, itself: Tensor | None = None) -> Iterator[tuple[slice, Tensor]]:
+    """Distances from `rows` (N, D) to `others` (M, D) in parts: which rows, and (part, M). `itself` (N,) says which of
+    the others each row is itself: that distance is infinite."""
     squares = others.square().sum(1)
     for start in range(0, len(rows), PART):
         part = rows[start : start + PART]
-        found = torch.addmm(squares, part, others.T, alpha=-2).add_(part.square().sum(1)[:, None]).clamp_min_(0)
-        if own is not None:
-            found[torch.arange(len(part)), own[start : start + PART]] = torch.inf
-        yield slice(start, start + len(part)), found.sqrt_()
+        squared = torch.addmm(squares, part, others.T, alpha=-2).add_(part.square().sum(1)[:, None]).clamp_min_(0)
+        if itself is not None:
+            squared[torch.arange(len(part)), itself[start : start + PART]] = torch.inf
+        yield slice(start, start + len(part)), squared.sqrt_()
 
 
-def nearest(rows: Tensor, others: Tensor, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def nearest(rows: Tensor, others: Tensor, itself: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The distance from each row to the nearest of the others, (N,), and which it is, (N,)."""
-    found = [part.min(1) for _, part in distances(rows, others, own)]
-    return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
+    minima = [part.min(1) for _, part in distances(rows, others, itself)]
+    return torch.cat([part.values for part in minima]), torch.cat([part.indices for part in minima])
 
 
 def nearest_of_its_own(rows: Tensor) -> Tensor:
@@ -39,8 +39,8 @@ def nearest_of_its_own(rows: Tensor) -> Tensor:
 
 def radii(rows: Tensor, k: int) -> Tensor:
     """The distance from each row to its k-th nearest neighbour in the same set, (N,)."""
-    own = torch.arange(len(rows))
-    return torch.cat([part.kthvalue(k, dim=1).values for _, part in distances(rows, rows, own)])
+    itself = torch.arange(len(rows))
+    return torch.cat([part.kthvalue(k, dim=1).values for _, part in distances(rows, rows, itself)])
 
 
 def near(rows: Tensor, centres: Tensor, radius: Tensor) -> Tensor:

@@ -129,7 +129,7 @@ def load_folder(folder: Path, options: ImageTrainOptions, progress: Progress) ->
 def _read_all(
     paths: list[Path],
     read: Callable[[Path], Any],
-    what: str,
+    activity: str,
     progress: Progress,
     done: int = 0,
     total: int = 0,
@@ -138,12 +138,12 @@ def _read_all(
     good: dict[Path, Any] = {}
     bad: dict[Path, str] = {}
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        warnings.simplefilter("ignore")  # Pillow warns of what is refused or mended here
+        warnings.simplefilter("ignore")  # Pillow warns of activity is refused or mended here
         for path, result in zip(paths, pool.map(lambda p: _attempt(read, p), paths), strict=True):
             (bad if isinstance(result, str) else good)[path] = result
             done += 1
             if done % 64 == 0 or done == (total or len(paths)):
-                progress(what, done, total or len(paths))
+                progress(activity, done, total or len(paths))
     return good, bad
 
 

@@ -16,7 +16,7 @@ from genzoo.image.data import to_unit
 from genzoo.image.features import Features
 from genzoo.interface.generator import ability
 from genzoo.interface.measures import Estimate, NotMeasurable, Subject, mean
-from genzoo.interface.randomness import derive_seed, random_state, restore_random_state, seed_everything
+from genzoo.interface.randomness import derive_seed, seeded
 
 NEIGHBOURS = 5  # of precision, recall, density and coverage
 DRAWS = 50  # for the uncertainty of what is no mean
@@ -259,15 +259,10 @@ def _in_parts(subject: ImageSubject, count: int, name: str, size: int) -> Tensor
     assert model is not None, "a measure that needs something of the model is given one"
     method: Any = ability(model, name)
     images, results = to_unit(subject.test.images[:count]), []
-    before = random_state(model.device)
-    try:
-        with torch.no_grad():
-            seed_everything(derive_seed(subject.seed, "evaluation", name))
-            for start in range(0, len(images), size):
-                part = slice(start, start + size)
-                results.append(method(images[part].to(model.device), **_labels(subject, part)).float().cpu())
-    finally:
-        restore_random_state(before, model.device)
+    with torch.no_grad(), seeded(derive_seed(subject.seed, "evaluation", name), model.device):
+        for start in range(0, len(images), size):
+            part = slice(start, start + size)
+            results.append(method(images[part].to(model.device), **_labels(subject, part)).float().cpu())
     return torch.cat(results)
 
 
@@ -300,11 +295,11 @@ def nll(subject: ImageSubject) -> Estimate:
     """The baseline is a model of independent pixels, each with the shares of its values in the training images."""
     model: Any = subject.model  # which has the method, as the measure needs it
     nats, values = subject.once(likelihoods), model.pixel_values
-    what = {None: "a density", 2: "binarised images", 256: "8-bit images"}[values]
-    what += " given their class" if model.conditional else ""
-    what += ", a bound" if model.likelihood_kind == "lower bound" else ""
+    likelihood_of = {None: "a density", 2: "binarised images", 256: "8-bit images"}[values]
+    likelihood_of += " given their class" if model.conditional else ""
+    likelihood_of += ", a bound" if model.likelihood_kind == "lower bound" else ""
     trivial = None if values is None else independent_pixels(subject, values, len(nats))
-    return mean(-nats, baseline=trivial, of=what)
+    return mean(-nats, baseline=trivial, of=likelihood_of)
 
 
 def independent_pixels(subject: ImageSubject, values: int, count: int) -> float:

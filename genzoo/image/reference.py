@@ -88,16 +88,16 @@ def image_reference(
     if name == "auto":
         name = "classifier" if data.classes else "random"
     features: Features = request.load_features(name, dataset, data)
-    chosen = permutation(derive_seed(request.seed, "evaluation", "test"), 0, data.test_count)[:test_count]
-    test, test_labels = dataset.pixels("test", chosen).cpu(), dataset.part("test")[1]
+    test_index = permutation(derive_seed(request.seed, "evaluation", "test"), 0, data.test_count)[:test_count]
+    test, test_labels = dataset.pixels("test", test_index).cpu(), dataset.part("test")[1]
     most = min(data.train_count, max(count, TRAINING_NUMBERS // math.prod(data.shape)))
-    train_chosen = permutation(derive_seed(request.seed, "evaluation", "train"), 0, data.train_count)[:most]
-    train = dataset.pixels("train", train_chosen).cpu()
+    train_index = permutation(derive_seed(request.seed, "evaluation", "train"), 0, data.train_count)[:most]
+    train = dataset.pixels("train", train_index).cpu()
     validation = dataset.pixels("validation", torch.arange(min(MOST, data.validation_count))).cpu()
     floor = ImageSubject(
         data=data, seed=request.seed, samples=ImageSet(train[:count], features), train=ImageSet(train, features),
         validation=ImageSet(validation, features), test=ImageSet(test, features), train_index=torch.arange(count),
-        test_labels=None if test_labels is None else test_labels[chosen],
+        test_labels=None if test_labels is None else test_labels[test_index],
     )  # fmt: skip
     protocol = {
         "training_images": data.train_count,

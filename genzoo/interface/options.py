@@ -23,7 +23,7 @@ from genzoo.interface.errors import UsageError, unknown
 
 T = TypeVar("T")
 Scalar = bool | int | float | str
-NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
 def option(
@@ -103,8 +103,8 @@ class Option:
             parts = [p.strip() for p in value.split(",") if p.strip()] if isinstance(value, str) else list(value)
             return tuple(self._scalar(part) for part in parts)
         except (ValueError, TypeError, OverflowError):
-            given = self.shown(value) if isinstance(value, (list, tuple)) and self.many else value
-            raise UsageError(f"{owner}: {self.flag} is {given!r}; allowed is {self.allowed}") from None
+            shown = self.shown(value) if isinstance(value, (list, tuple)) and self.many else value
+            raise UsageError(f"{owner}: {self.flag} is {shown!r}; allowed is {self.allowed}") from None
 
     def _scalar(self, value: Any) -> Scalar:
         result = value
@@ -142,16 +142,16 @@ def _options_of(config: Any) -> Mapping[str, Option]:
     if not (isinstance(config, type) and is_dataclass(config)):
         raise TypeError(f"{config.__name__} is not a dataclass")
     hints = typing.get_type_hints(config)
-    found = {}
+    options = {}
     for item in fields(config):
         where = f"{config.__name__}.{item.name}"
         if "help" not in item.metadata or item.default is MISSING:
             raise TypeError(f"{where} is not declared with genzoo.option(default, help=...)")
         kind, many, optional = _read_type(hints[item.name], where)
-        found[item.name] = Option(
+        options[item.name] = Option(
             name=item.name, type=kind, many=many, optional=optional, default=item.default, **item.metadata
         )
-    return found
+    return options
 
 
 def _read_type(hint: Any, where: str) -> tuple[type, bool, bool]:

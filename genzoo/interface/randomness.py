@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any
 
@@ -99,6 +101,18 @@ def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
         torch.cuda.set_rng_state(state["cuda"], device)
     elif device.type == "mps" and "mps" in state:
         torch.mps.set_rng_state(state["mps"])
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Within, every global source of random numbers is seeded; afterwards all are as they were. For code of models that
+    draws from global ones, where the same numbers are wanted each time."""
+    state = random_state(device)
+    seed_everything(seed)
+    try:
+        yield
+    finally:
+        restore_random_state(state, device)
 
 
 def seed_everything(seed: int) -> None:

@@ -49,17 +49,17 @@ def distribution_of(name: str) -> str:
     raise UsageError(f"no plugin is called {name!r}; installed are {known}")
 
 
-def _call(what: str, arguments: list[str]) -> None:
-    done = subprocess.run([*_installer(what), *arguments], stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
+def _call(verb: str, arguments: list[str]) -> None:
+    done = subprocess.run([*_installer(verb), *arguments], stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        raise GenzooError(f"{what} failed: {lines[-1] if lines else f'exit status {done.returncode}'}")
+        raise GenzooError(f"{verb} failed: {lines[-1] if lines else f'exit status {done.returncode}'}")
 
 
-def _installer(what: str) -> list[str]:
+def _installer(verb: str) -> list[str]:
     if uv := shutil.which("uv"):
-        return [uv, "pip", what, "--quiet", "--python", sys.executable]
+        return [uv, "pip", verb, "--quiet", "--python", sys.executable]
     if importlib.util.find_spec("pip"):
-        yes = ["--yes"] if what == "uninstall" else ["--disable-pip-version-check"]
-        return [sys.executable, "-m", "pip", what, "--quiet", *yes]
+        yes = ["--yes"] if verb == "uninstall" else ["--disable-pip-version-check"]
+        return [sys.executable, "-m", "pip", verb, "--quiet", *yes]
     raise GenzooError("neither uv nor pip is here; install uv, or pip into this environment")

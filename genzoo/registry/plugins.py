@@ -135,6 +135,10 @@ class Shelf(Generic[Spec]):
             raise UsageError(f"{self.kind} {name!r} is given by {len(matches)} plugins; say {qualified}")
         raise unknown(self.kind, name, self.names())
 
+    def first(self) -> tuple[Plugin, Spec]:
+        """What came first: genzoo's own."""
+        return self._entries[0]
+
     def names(self) -> list[str]:
         """The names that `get` takes, sorted; qualified where two distributions give one name."""
         return sorted(name for name, _, _ in self)

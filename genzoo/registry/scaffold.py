@@ -23,12 +23,12 @@ FILES = {  # of the template, by where they go; those of the model are the modal
 OF_MODALITY = {"genzoo_$module/__init__.py": "init.py", "genzoo_$module/model.py": "model.py"}
 
 
-def new(name: str, modality: str = "image", folder: str | Path | None = None) -> Path:
+def new(name: str, modality: str | None = None, folder: str | Path | None = None) -> Path:
     """Write a plugin distribution with a small model that works.
 
     Args:
         name: of the model; the distribution is `genzoo-NAME`.
-        modality: one that is installed and has a template.
+        modality: one that is installed and has a template; None: genzoo's first.
         folder: where it goes; must not exist, or be empty. None: `genzoo-NAME`, here.
 
     Raises:
@@ -36,9 +36,9 @@ def new(name: str, modality: str = "image", folder: str | Path | None = None) ->
         GenzooError: the folder cannot be written.
     """
     check_name(name)
-    plugin, spec = registry().modalities.get(modality)
+    plugin, spec = registry().modalities.first() if modality is None else registry().modalities.get(modality)
     if not spec.template:
-        raise UsageError(f"modality {modality!r} of {plugin.distribution} has no template")
+        raise UsageError(f"modality {spec.name!r} of {plugin.distribution} has no template")
     target = Path(f"genzoo-{name}" if folder is None else folder).expanduser()
     if holds_something(target):
         raise UsageError(f"{target} exists and is not an empty folder; choose another with --to")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from genzoo.interface.errors import GenzooError, GenzooWarning
 from genzoo.interface.files import write_folder
-from genzoo.runs.folder import FORMAT, RunFolder
+from genzoo.runs.folder import FORMAT, MANIFEST, STATE, TENSORS, RunFolder
 
 MARK = "$type"
 
@@ -72,11 +72,11 @@ def _write(folder: Path, facts: dict[str, Any], state: dict[str, Any]) -> None:
     tree = _take_apart(state, "", tensors, set())
 
     def fill(aside: Path) -> None:
-        save_file(tensors, aside / "state.safetensors")
-        (aside / "state.json").write_text(json.dumps(tree), "utf-8")
+        save_file(tensors, aside / TENSORS)
+        (aside / STATE).write_text(json.dumps(tree), "utf-8")
         files = {p.name: {"sha256": _sha256(p), "bytes": p.stat().st_size} for p in sorted(aside.iterdir())}
         manifest = {"format": FORMAT, **facts, "files": files}
-        (aside / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+        (aside / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
 
     try:
         write_folder(folder, fill)
@@ -87,14 +87,14 @@ def _write(folder: Path, facts: dict[str, Any], state: dict[str, Any]) -> None:
 
 def _read(folder: Path) -> tuple[dict[str, Any], Any]:
     try:
-        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
         if manifest["format"] != FORMAT:
             raise GenzooError(f"{folder} is of a format that this genzoo does not know; upgrade genzoo")
-        for name in ("state.json", "state.safetensors"):
+        for name in (STATE, TENSORS):
             if _sha256(folder / name) != manifest["files"][name]["sha256"]:
                 raise GenzooError(f"{folder.name} is damaged: {name} does not have the SHA-256 of its manifest")
-        tree = json.loads((folder / "state.json").read_text("utf-8"))
-        return manifest, _put_together(tree, load_file(folder / "state.safetensors"))
+        tree = json.loads((folder / STATE).read_text("utf-8"))
+        return manifest, _put_together(tree, load_file(folder / TENSORS))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise GenzooError(f"{folder.name} is damaged: {type(error).__name__}: {error}") from None
 

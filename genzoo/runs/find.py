@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from genzoo.interface.errors import GenzooError, UsageError, unknown
-from genzoo.runs.folder import RunFolder, unwritable
+from genzoo.runs.folder import RunFolder, is_run, unwritable
 
 
 def runs_folder(runs_dir: str | None) -> Path:
@@ -39,9 +39,9 @@ def new_name(model: str, data: str, folder: Path) -> str:
 def list_runs(runs_dir: str | None = None) -> list[RunFolder]:
     """The runs in a folder, newest first. What cannot be read is left out."""
     runs = []
-    for path in runs_folder(runs_dir).glob("*/run.json"):
+    for path in filter(is_run, runs_folder(runs_dir).glob("*")):
         try:
-            runs.append(RunFolder(path.parent))
+            runs.append(RunFolder(path))
         except GenzooError:
             continue
     return sorted(runs, key=lambda run: str(run.record.get("started")), reverse=True)
@@ -59,7 +59,7 @@ def find_run(
         return run
     text, folder = str(run), runs_folder(runs_dir)
     for path in (Path(text).expanduser(), folder / text):
-        if (path / "run.json").is_file():
+        if is_run(path):
             return RunFolder(path)
     runs = list_runs(runs_dir)
     of_model = [r for r in runs if text in (r.model, f"{r.record.get('plugin')}/{r.model}")]

@@ -32,8 +32,11 @@ from genzoo.interface.version import __version__
 from genzoo.registry.plugins import Plugin, registry, spec_of
 
 FORMAT = 2
+RUN, RESULT = "run.json", "result.json"
+MANIFEST, STATE, TENSORS = "manifest.json", "state.json", "state.safetensors"  # of a checkpoint, model/ and best/
 KEYS = (
-    "model", "plugin", "options", "training", "data_spec", "kept", "status", "step", "steps_total", "seconds", "started",
+    "model", "plugin", "options", "training", "data_spec", "kept", "status", "step", "steps_total", "seconds",
+    "started",
 )  # fmt: skip
 
 
@@ -53,7 +56,7 @@ class RunFolder:
 
     def _read(self) -> dict[str, Any]:
         try:
-            record = json.loads((self.path / "run.json").read_text("utf-8"))
+            record = json.loads((self.path / RUN).read_text("utf-8"))
         except OSError as error:
             raise GenzooError(f"{self.path} is not a run: cannot read its run.json ({error.strerror})") from None
         except ValueError:
@@ -144,12 +147,13 @@ class RunFolder:
     def overview_file(self) -> Path:
         return self.path / "show.png"
 
-    def evaluation_folder(self, key: str) -> Path:
-        return self.path / "evaluations" / key
+    def evaluation_file(self, key: str) -> Path:
+        """Where the result of an evaluation goes; beside it is what illustrates it."""
+        return self.path / "evaluations" / key / RESULT
 
     def evaluations(self) -> list[Path]:
         """The results of evaluations, newest first."""
-        results = (self.path / "evaluations").glob("*/result.json")
+        results = (self.path / "evaluations").glob(f"*/{RESULT}")
         return sorted(results, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
     def best(self) -> dict[str, Any] | None:
@@ -161,7 +165,7 @@ class RunFolder:
         manifest = (self.best() if weights == "best" else None) or _manifest(self.model_folder)
         if manifest is None:
             return {}
-        return {"step": manifest["step"], "sha256": manifest["files"]["state.safetensors"]["sha256"]}
+        return {"step": manifest["step"], "sha256": manifest["files"][TENSORS]["sha256"]}
 
     def checkpoint_folder(self, step: int) -> Path:
         return self.path / "checkpoints" / f"step-{step:08d}"
@@ -171,8 +175,8 @@ class RunFolder:
         return sorted((self.path / "checkpoints").glob("step-[0-9]*"), reverse=True)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The logged lines, oldest first: `step`, `seconds`, how much of the data a second where there are mini-batches,
-        and the model's own values."""
+        """The logged lines, oldest first: `step`, `seconds`, how much of the data a second where there are
+        mini-batches, and the model's own values."""
         try:
             lines = self.metrics_file.read_text("utf-8").splitlines()
         except FileNotFoundError:
@@ -224,7 +228,7 @@ class RunFolder:
     def update(self, **values: Any) -> None:
         """Change `run.json`."""
         self.record.update(values)
-        write_json(self.path / "run.json", self.record)
+        write_json(self.path / RUN, self.record)
 
     def remove_leftovers(self) -> None:
         """Remove what a process that was killed had begun to write aside."""
@@ -281,10 +285,15 @@ def create(path: Path, record: Mapping[str, Any], kept: Mapping[str, bytes]) -> 
         for name, content in kept.items():
             write_file(path / name, content)
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in kept.items()}
-        write_json(path / "run.json", {"format": FORMAT, **record, "kept": hashes})
+        write_json(path / RUN, {"format": FORMAT, **record, "kept": hashes})
     except OSError as error:
         raise unwritable(path.parent, error) from None
     return RunFolder(path)
+
+
+def is_run(path: Path) -> bool:
+    """Whether there is a run at a path, readable or not."""
+    return (path / RUN).is_file()
 
 
 def check_free(path: Path) -> None:
@@ -303,7 +312,7 @@ def unwritable(folder: Path, error: OSError) -> GenzooError:
 
 def _manifest(folder: Path) -> dict[str, Any] | None:
     try:
-        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text("utf-8"))
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
         return manifest
     except (OSError, ValueError):
         return None

@@ -50,7 +50,7 @@ def facts(run: RunFolder) -> dict[str, Any]:
 def picture(run: RunFolder) -> Tensor:
     """What was drawn while training, from first noise to last, above a curve of each logged value; uint8 (3, H, W)."""
     drawn = run.training_samples()
-    chosen = [drawn[i] for i in sorted({round(i) for i in np.linspace(0, len(drawn) - 1, SHOWN)})] if drawn else []
+    shown = [drawn[i] for i in sorted({round(i) for i in np.linspace(0, len(drawn) - 1, SHOWN)})] if drawn else []
     curves = _curves(run)
     lines = -(-len(curves) // COLUMNS)
     figure = Figure(figsize=(15, 3.3 + 2.6 * lines), layout="constrained")
@@ -58,7 +58,7 @@ def picture(run: RunFolder) -> Tensor:
     above, below = cast(Any, figure.subfigures(2, 1, height_ratios=(3.3, max(2.6 * lines, 0.1))))
     above.suptitle(f"{run.name}: {run.step:,} steps, {run.status}")
     modality = modality_of(run.data_spec.modality)
-    for number, (step, path) in enumerate(chosen):
+    for number, (step, path) in enumerate(shown):
         axes = above.add_subplot(1, SHOWN, number + 1)
         preview = modality.preview(path)
         if isinstance(preview, str):

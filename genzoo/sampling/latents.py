@@ -119,14 +119,14 @@ def held_out(folder: RunFolder, n: int, seed: int, *, pairs_of_a_class: bool = F
     two that follow one another have one label."""
     dataset, data = load_data(folder)
     count = dataset.count("test")
-    chosen = permutation(seed, 0, count)
+    order = permutation(seed, 0, count)
     if pairs_of_a_class:
         parts = [batch.labels for batch in dataset.examples("test", CPU)]
         labels = torch.cat([part for part in parts if part is not None])
-        of_class = [chosen[labels[chosen] == number] for number in range(len(data.classes))]
+        of_class = [order[labels[order] == number] for number in range(len(data.classes))]
         pairs = torch.cat([part[: len(part) // 2 * 2] for part in of_class]).view(-1, 2)
-        chosen = pairs[permutation(seed, 1, len(pairs))].flatten()
-    return dataset.take("test", chosen[:n], CPU)
+        order = pairs[permutation(seed, 1, len(pairs))].flatten()
+    return dataset.take("test", order[:n], CPU)
 
 
 def mean_squared_error(originals: Any, copies: Any) -> float | None:

@@ -163,13 +163,13 @@ class Case:
 
         return load(self.run, weights="last", device="cpu")
 
-    def having(self, ability: str, what: str) -> Any:
+    def having(self, ability: str, verb: str) -> Any:
         """The model, if it has an ability, else skips."""
         from genzoo.interface import generator
 
         model = self.model
         if not isinstance(model, getattr(generator, ability)):
-            raise Skip(f"the model does not {what}")
+            raise Skip(f"the model does not {verb}")
         return model
 
     def batch(self) -> Batch:

@@ -45,10 +45,10 @@ def promised(function: Callable[[Case], None]) -> Callable[[Case], None]:
     return function
 
 
-def that(holds: bool, what: str) -> None:
-    """Fail with `what` was seen, unless it holds."""
+def require(holds: bool, problem: str) -> None:
+    """Fail, saying the problem, unless it holds."""
     if not holds:
-        raise AssertionError(what)
+        raise AssertionError(problem)
 
 
 # The plugin, without torch
@@ -58,7 +58,7 @@ def that(holds: bool, what: str) -> None:
 def imports_lightly(case: Case) -> None:
     """Importing the plugin imports nothing heavy."""
     heavy = case.imported["heavy"]
-    that(not heavy, f"importing {case.target} imports {', '.join(heavy)}; name the model's class by a string")
+    require(not heavy, f"importing {case.target} imports {', '.join(heavy)}; name the model's class by a string")
 
 
 @promised
@@ -68,17 +68,17 @@ def hooks_match(case: Case) -> None:
     for name, function in vars(case.module).items():
         if not name.startswith("genzoo_") or not inspect.isfunction(function):
             continue
-        that(hasattr(function, "genzoo_impl"), f"{name} is not marked @genzoo.hookimpl")
-        that(name in known, f"there is no hook {name}; they are {', '.join(known)}")
+        require(hasattr(function, "genzoo_impl"), f"{name} is not marked @genzoo.hookimpl")
+        require(name in known, f"there is no hook {name}; they are {', '.join(known)}")
         strange = [argument for argument in inspect.signature(function).parameters if argument not in known[name]]
-        that(not strange, f"{name} takes {', '.join(strange)}, which the hook does not give")
+        require(not strange, f"{name} takes {', '.join(strange)}, which the hook does not give")
 
 
 @promised
 def name_is_valid(case: Case) -> None:
     """The model's name is lower-case letters, digits and single hyphens, and no command's."""
-    that(bool(NAME.fullmatch(case.spec.name)), f"the name {case.spec.name!r} is not lower-case letters and hyphens")
-    that(case.spec.name not in RESERVED_COMMANDS, f"{case.spec.name!r} is a command of genzoo")
+    require(bool(NAME.fullmatch(case.spec.name)), f"the name {case.spec.name!r} is not lower-case letters and hyphens")
+    require(case.spec.name not in RESERVED_COMMANDS, f"{case.spec.name!r} is a command of genzoo")
 
 
 @promised
@@ -87,14 +87,14 @@ def name_is_free(case: Case) -> None:
     others = {p.distribution for _, p, s in registry().generators if s.name == case.spec.name} - {
         case.plugin.distribution
     }
-    that(not others, f"{', '.join(sorted(others))} gives a model {case.spec.name!r} too")
+    require(not others, f"{', '.join(sorted(others))} gives a model {case.spec.name!r} too")
 
 
 @promised
 def api_is_supported(case: Case) -> None:
     """The plugin asks for no newer plugin API than this genzoo has."""
     wanted = getattr(case.module, "GENZOO_API", 1)
-    that(
+    require(
         isinstance(wanted, int) and 1 <= wanted <= hookspecs.API_VERSION,
         f"GENZOO_API is {wanted!r}; this genzoo has {hookspecs.API_VERSION}",
     )
@@ -108,11 +108,11 @@ def metadata_are_complete(case: Case) -> None:
     except PackageNotFoundError:
         raise Skip("the distribution has no metadata here") from None
     licence = "License-Expression" in facts or "License" in facts
-    that(licence, "the distribution names no licence")
-    that("Requires-Python" in facts, "the distribution does not say which Python it needs")
+    require(licence, "the distribution names no licence")
+    require("Requires-Python" in facts, "the distribution does not say which Python it needs")
     needs = [line for line in facts.get_all("Requires-Dist") or [] if re.match(r"genzoo(?![\w.-])", line)]
-    that(bool(needs), "the distribution does not depend on genzoo")
-    that(bool(re.search(r"<|==|~=", needs[0])), f"{needs[0]!r} has no upper bound: write genzoo>=0.1,<0.2")
+    require(bool(needs), "the distribution does not depend on genzoo")
+    require(bool(re.search(r"<|==|~=", needs[0])), f"{needs[0]!r} has no upper bound: write genzoo>=0.1,<0.2")
 
 
 # Options, without torch
@@ -128,12 +128,12 @@ def every_option(case: Case) -> Iterator[Option]:
 def options_are_declared(case: Case) -> None:
     """Every option has a type, a help and a default that is allowed."""
     for item in every_option(case):
-        that(len(item.help.strip()) > 3, f"{item.flag} has no help")
+        require(len(item.help.strip()) > 3, f"{item.flag} has no help")
         try:
             same = item.default is None or item.check(item.default, case.name) == item.default
         except UsageError as error:
             raise AssertionError(f"the default is not allowed: {error}") from None
-        that(same, f"{item.flag} changes its default {item.default!r}")
+        require(same, f"{item.flag} changes its default {item.default!r}")
     for config in (case.spec.config, case.spec.sample_options):
         build(config, {}, case.name)
 
@@ -144,10 +144,10 @@ def options_do_not_clash(case: Case) -> None:
     modality = case.modality.spec
     training = {*options_of(modality.train_options), *RESERVED}
     for name in options_of(case.spec.config):
-        that(name not in training, f"every training has an option {name!r}")
+        require(name not in training, f"every training has an option {name!r}")
     sampling = {*options_of(modality.write_options), *RESERVED_IN_SAMPLING}
     for name in options_of(case.spec.sample_options):
-        that(name not in sampling, f"every sampling has an option {name!r}")
+        require(name not in sampling, f"every sampling has an option {name!r}")
 
 
 def _values(item: Option) -> Iterator[Any]:
@@ -167,7 +167,7 @@ def options_mean_the_same_everywhere(case: Case) -> None:
             plain = json.dumps(list(value) if isinstance(value, tuple) else value)
             from_json = item.check(json.loads(plain), case.name)
             from_toml = item.check(tomllib.loads(f"x = {plain}")["x"], case.name)
-            that(
+            require(
                 value == from_text == from_json == from_toml,
                 f"{item.flag} {value!r} is {from_text!r} as text, {from_json!r} in JSON, {from_toml!r} in TOML",
             )
@@ -196,31 +196,31 @@ def options_out_of_bounds_are_refused(case: Case) -> None:
             try:
                 taken = item.check(value if item.type is not int or isinstance(value, str) else int(value), case.name)
             except UsageError as error:
-                that(item.flag in str(error), f"what is said of {item.flag} {value!r} does not name it: {error}")
+                require(item.flag in str(error), f"what is said of {item.flag} {value!r} does not name it: {error}")
                 if item.name in options_of(case.spec.config) and item.type is not bool:
                     first = first or (item.flag, str(value))
             else:
                 raise AssertionError(f"{item.flag} takes {value!r} for {taken!r}")
     if first and case.plugin.status == "loaded":
-        found = case.child("refuse", case.qualified, *first)
-        that(found["status"] == 2, f"{' '.join(first)} ends with status {found['status']}, not 2")
-        that(not found["torch"], f"{' '.join(first)} is refused only after torch was imported")
+        seen = case.child("refuse", case.qualified, *first)
+        require(seen["status"] == 2, f"{' '.join(first)} ends with status {seen['status']}, not 2")
+        require(not seen["torch"], f"{' '.join(first)} is refused only after torch was imported")
 
 
 @promised
 def presets_are_allowed(case: Case) -> None:
     """Every preset, with the defaults, gives a training that could begin."""
-    own = options_of(case.spec.config)
+    options = options_of(case.spec.config)
     kind = case.modality.spec.train_options
     for name, preset in {"": {}, **case.spec.presets}.items():
         values = {**case.spec.defaults, **preset}
-        what = f"preset {name!r}" if name else "the defaults"
+        source = f"preset {name!r}" if name else "the defaults"
         try:
-            build(case.spec.config, {k: v for k, v in values.items() if k in own}, case.name)
-            rest = build(kind, {k: v for k, v in values.items() if k not in own}, case.name)
+            build(case.spec.config, {k: v for k, v in values.items() if k in options}, case.name)
+            rest = build(kind, {k: v for k, v in values.items() if k not in options}, case.name)
         except UsageError as error:
-            raise AssertionError(f"{what}: {error}") from None
-        that(rest.steps is not None or rest.epochs is not None, f"{what}: no steps and no epochs are given")
+            raise AssertionError(f"{source}: {error}") from None
+        require(rest.steps is not None or rest.epochs is not None, f"{source}: no steps and no epochs are given")
 
 
 # The model
@@ -235,36 +235,38 @@ def target_is_a_generator(case: Case) -> None:
         kind = load_target(case.spec.target, f"model {case.name!r}")
     except GenzooError as error:
         raise AssertionError(str(error)) from None
-    that(isinstance(kind, type) and issubclass(kind, Generator), f"{case.spec.target} is not a genzoo.Generator")
-    that(not inspect.isabstract(kind), f"{case.spec.target} lacks {', '.join(kind.__abstractmethods__)}")
+    require(isinstance(kind, type) and issubclass(kind, Generator), f"{case.spec.target} is not a genzoo.Generator")
+    require(not inspect.isabstract(kind), f"{case.spec.target} lacks {', '.join(kind.__abstractmethods__)}")
 
 
 @promised
 def importing_changes_no_global_state(case: Case) -> None:
     """Importing the model leaves the default dtype, threads, random states and CUDA as they were."""
     changed = case.observed["changed"]
-    that(not changed, f"importing {case.spec.target} changes {', '.join(changed)}")
+    require(not changed, f"importing {case.spec.target} changes {', '.join(changed)}")
 
 
 @promised
 def training_moves_the_weights(case: Case) -> None:
     """A short training ends, its logged values are finite, and it changes what is sampled."""
     lines = case.run.metrics()
-    that(len(lines) >= STEPS, f"{STEPS} steps logged {len(lines)} lines: use run.log, and one step an item")
+    require(len(lines) >= STEPS, f"{STEPS} steps logged {len(lines)} lines: use run.log, and one step an item")
     logged = {key for line in lines for key in line if key != "step" and "second" not in key}
-    that(bool(logged), "nothing is logged: call run.log(loss=...)")
+    require(bool(logged), "nothing is logged: call run.log(loss=...)")
     infinite = [key for line in lines for key, value in line.items() if not math.isfinite(value)]
-    that(not infinite, f"{infinite[:1]} is not finite")
+    require(not infinite, f"{infinite[:1]} is not finite")
     weights = _checkpoints(case)
-    that(len(weights) >= 2, "the training wrote no two checkpoints")
-    that(weights[0] != weights[-1], "the weights after the last step are those after the second")
+    require(len(weights) >= 2, "the training wrote no two checkpoints")
+    require(weights[0] != weights[-1], "the weights after the last step are those after the second")
 
 
 def _checkpoints(case: Case) -> list[str]:
     """Hashes of the weights of the run's checkpoints, oldest first."""
     from safetensors.torch import load_file
 
-    every = (load_file(path / "state.safetensors") for path in reversed(case.run.checkpoints()))
+    from genzoo.runs.folder import TENSORS
+
+    every = (load_file(path / TENSORS) for path in reversed(case.run.checkpoints()))
     return [_hash({key: value for key, value in state.items() if key.startswith("model.")}) for state in every]
 
 
@@ -328,20 +330,20 @@ def samples_have_their_shape(case: Case) -> None:
         _checked(case, samples, count, f"sample({count})")
 
 
-def _checked(case: Case, samples: Any, count: int, what: str) -> None:
+def _checked(case: Case, samples: Any, count: int, source: str) -> None:
     """Samples are as the modality promises them, strictly."""
     try:
         case.modality.check(samples, count, case.run.data_spec, strict=True)
     except GenzooError as error:
-        raise AssertionError(f"{what}: {error}") from None
+        raise AssertionError(f"{source}: {error}") from None
 
 
 @promised
 def samples_follow_the_seed(case: Case) -> None:
     """The same seed gives the same samples, another seed others."""
     one = digest(drawn(case, 3))
-    that(one == digest(drawn(case, 3)), "two requests with one seed differ: draw from rng alone")
-    that(one != digest(drawn(case, 3, seed=4)), "two seeds give the same samples: draw from rng")
+    require(one == digest(drawn(case, 3)), "two requests with one seed differ: draw from rng alone")
+    require(one != digest(drawn(case, 3, seed=4)), "two seeds give the same samples: draw from rng")
 
 
 @promised
@@ -351,7 +353,7 @@ def samples_do_not_depend_on_how_many(case: Case) -> None:
 
     three, one = drawn(case, 3), drawn(case, 1)
     same = three[:1] == one if isinstance(one, list) else bool(torch.allclose(three[:1], one, atol=1e-4))
-    that(same, "the first of three samples is not the one sample: row i of rng belongs to sample i")
+    require(same, "the first of three samples is not the one sample: row i of rng belongs to sample i")
 
 
 @promised
@@ -365,10 +367,10 @@ def sampling_leaves_all_as_it_was(case: Case) -> None:
     before = _hash(model.state_dict()), [m.training for m in model.modules()], torch.get_rng_state()
     grad = torch.is_grad_enabled()
     sample(model, 2, seed=0)
-    that(_hash(model.state_dict()) == before[0], "sampling changed the weights or buffers")
-    that([m.training for m in model.modules()] == before[1], "sampling changed modules between train and eval")
-    that(torch.equal(torch.get_rng_state(), before[2]), "sampling moved torch's global random state: draw from rng")
-    that(torch.is_grad_enabled() == grad, "sampling left gradients switched")
+    require(_hash(model.state_dict()) == before[0], "sampling changed the weights or buffers")
+    require([m.training for m in model.modules()] == before[1], "sampling changed modules between train and eval")
+    require(torch.equal(torch.get_rng_state(), before[2]), "sampling moved torch's global random state: draw from rng")
+    require(torch.is_grad_enabled() == grad, "sampling left gradients switched")
 
 
 @promised
@@ -376,8 +378,8 @@ def a_fresh_process_draws_the_same(case: Case) -> None:
     """A run that another process loads gives the same samples."""
     from genzoo.sampling.draw import sample
 
-    own = digest(sample(case.run, 2, seed=5, weights="last", device="cpu"))
-    that(case.observed["drawn"] == own, "another process draws other samples: something is not in the state_dict")
+    here = digest(sample(case.run, 2, seed=5, weights="last", device="cpu"))
+    require(case.observed["drawn"] == here, "another process draws other samples: something is not in the state_dict")
 
 
 # Runs
@@ -388,7 +390,9 @@ def nothing_is_a_pickle(case: Case) -> None:
     """No file of a run is a pickle, nor an archive that may hold one."""
     for path in sorted(case.run.path.rglob("*")):
         if path.is_file():
-            that(not path.read_bytes()[:4].startswith(MAGIC), f"{path.relative_to(case.run.path)} looks like a pickle")
+            require(
+                not path.read_bytes()[:4].startswith(MAGIC), f"{path.relative_to(case.run.path)} looks like a pickle"
+            )
 
 
 @promised
@@ -399,7 +403,7 @@ def resuming_is_exact(case: Case) -> None:
     from genzoo.runs.folder import RunFolder
     from genzoo.training.train import resume
 
-    that(case.run.status == "finished", "the training did not finish")
+    require(case.run.status == "finished", "the training did not finish")
     copy = case.folder / "runs" / "copy"
     shutil.copytree(case.run.path, copy)
     for path in RunFolder(copy).checkpoints():
@@ -408,10 +412,10 @@ def resuming_is_exact(case: Case) -> None:
     RunFolder(copy).update(status="interrupted", step=STEPS // 2)
     resumed = resume(copy)
     same = weights_of(case.run) == weights_of(resumed)
-    that(same, "its weights differ: give optimisers to run.prepare and other state to run.track")
+    require(same, "its weights differ: give optimisers to run.prepare and other state to run.track")
     last, other = case.run.metrics()[-1], resumed.metrics()[-1]
     differ = [key for key in last if "second" not in key and last[key] != other.get(key)]
-    that(not differ, f"its logged {', '.join(differ)} differ")
+    require(not differ, f"its logged {', '.join(differ)} differ")
 
 
 @promised
@@ -431,16 +435,16 @@ def a_stopped_run_can_go_on(case: Case) -> None:
     except Interrupted:
         stopped = True
     run = RunFolder(case.folder / "runs" / "stopped")
-    that(stopped and run.status == "interrupted", f"the training went on after a stop signal: it is {run.status}")
-    that(run.step == 1, f"it stopped after step {run.step}, not 1")
-    that(resume(run).step == STEPS, "resuming did not finish it")
+    require(stopped and run.status == "interrupted", f"the training went on after a stop signal: it is {run.status}")
+    require(run.step == 1, f"it stopped after step {run.step}, not 1")
+    require(resume(run).step == STEPS, "resuming did not finish it")
 
 
 @promised
 def drawing_does_not_change_a_training(case: Case) -> None:
     """Grids, scores and checkpoints between steps leave a training as it would have been."""
     busy = case.train("busy", sample_every=1, eval_every=1, save_every=1)
-    that(
+    require(
         weights_of(busy) == weights_of(case.run),
         "the weights differ from those of a training that drew and saved less: sampling moves its state",
     )
@@ -450,14 +454,14 @@ def drawing_does_not_change_a_training(case: Case) -> None:
 def files_stay_in_the_run(case: Case) -> None:
     """Training writes nothing outside the run's folder."""
     outside = case.observed["outside"]
-    that(not outside, f"training writes {', '.join(outside[:3])}")
+    require(not outside, f"training writes {', '.join(outside[:3])}")
 
 
 @promised
 def nothing_is_called(case: Case) -> None:
     """Training calls no other machine."""
     called = case.observed["called"]
-    that(not called, f"training connects to {', '.join(called[:3])}")
+    require(not called, f"training connects to {', '.join(called[:3])}")
 
 
 @promised
@@ -466,10 +470,10 @@ def a_missing_device_is_refused(case: Case) -> None:
     try:
         case.train("nowhere", device="cuda:99")
     except UsageError as error:
-        that("cuda:99" in str(error), f"the error does not name the device: {error}")
+        require("cuda:99" in str(error), f"the error does not name the device: {error}")
     else:
         raise AssertionError("--device cuda:99 is taken")
-    that(not (case.folder / "runs" / "nowhere").exists(), "a run was made")
+    require(not (case.folder / "runs" / "nowhere").exists(), "a run was made")
 
 
 @promised
@@ -486,7 +490,7 @@ def memory_of_the_device_is_given_back(case: Case) -> None:
     case.train("cuda", device="cuda")
     gc.collect()
     left = torch.cuda.memory_allocated() - before
-    that(left < 2**20, f"{left:,} bytes are still taken")
+    require(left < 2**20, f"{left:,} bytes are still taken")
 
 
 # Abilities
@@ -501,10 +505,10 @@ def scores_are_one_an_example(case: Case) -> None:
     batch = case.batch()
     with torch.no_grad():
         for name, scores in model.evaluate(batch).items():
-            that(
+            require(
                 tuple(scores.shape) == (len(batch),), f"{name} has shape {tuple(scores.shape)} of {len(batch)} examples"
             )
-            that(bool(torch.isfinite(scores).all()), f"{name} is not finite")
+            require(bool(torch.isfinite(scores).all()), f"{name} is not finite")
 
 
 @promised
@@ -526,8 +530,8 @@ def codes_are_deterministic(case: Case) -> None:
     with torch.no_grad():
         codes = model.encode(batch.examples)
         shape = tuple(codes.shape)
-        that(codes.ndim == 2 and len(codes) == len(batch), f"encode gives {shape} for {len(batch)} examples")
-        that(torch.equal(codes, model.encode(batch.examples)), "encode gives other vectors the second time")
+        require(codes.ndim == 2 and len(codes) == len(batch), f"encode gives {shape} for {len(batch)} examples")
+        require(torch.equal(codes, model.encode(batch.examples)), "encode gives other vectors the second time")
         _checked(case, model.decode(codes), len(batch), "what decode gives")
 
 
@@ -538,14 +542,14 @@ def likelihoods_are_likelihoods(case: Case) -> None:
 
     model = case.having("HasLikelihood", "give likelihoods")
     kind = model.likelihood_kind
-    that(kind in ("exact", "lower bound"), f"likelihood_kind is {kind!r}; allowed is 'exact' or 'lower bound'")
+    require(kind in ("exact", "lower bound"), f"likelihood_kind is {kind!r}; allowed is 'exact' or 'lower bound'")
     batch = case.batch()
     with torch.no_grad():
         nats = model.log_likelihood(batch.examples)
     shape = tuple(nats.shape)
     of_rows = shape == tuple(batch.examples.shape) and nats.ndim == 2
-    that(shape == (len(batch),) or of_rows, f"log_likelihood has shape {shape}; promised is {(len(batch),)}")
-    that(bool(torch.isfinite(nats).all()), "log_likelihood is not finite")
+    require(shape == (len(batch),) or of_rows, f"log_likelihood has shape {shape}; promised is {(len(batch),)}")
+    require(bool(torch.isfinite(nats).all()), "log_likelihood is not finite")
 
 
 @promised
@@ -576,8 +580,8 @@ def a_stream_is_the_sample(case: Case) -> None:
 
     case.having("Streams", "stream")
     pieces = list(stream(case.model, seed=3))
-    that(len(pieces) > 1, "the text comes in one piece")
-    that(["".join(pieces)] == drawn(case, 1), "the pieces together are not the text of sample(1)")
+    require(len(pieces) > 1, "the text comes in one piece")
+    require(["".join(pieces)] == drawn(case, 1), "the pieces together are not the text of sample(1)")
 
 
 @promised
@@ -591,7 +595,7 @@ def labels_are_obeyed(case: Case) -> None:
     run = case.train("conditional", conditional=True)
     label = run.data_spec.classes[-1]
     samples = sample(load(run, device="cpu"), 3, seed=0, label=label)
-    that(len(samples) == 3, "three samples of a class are not three")
+    require(len(samples) == 3, "three samples of a class are not three")
 
 
 @promised
@@ -602,5 +606,5 @@ def what_is_exported_is_there(case: Case) -> None:
     case.having("Exports", "export")
     folder = Path(case.folder / "exported")
     line = export(case.run, folder)
-    that(bool(line.strip()) and "\n" not in line, f"it gives {line!r}, not a line of Python")
-    that(any(path.stat().st_size for path in folder.rglob("*") if path.is_file()), "it wrote nothing")
+    require(bool(line.strip()) and "\n" not in line, f"it gives {line!r}, not a line of Python")
+    require(any(path.stat().st_size for path in folder.rglob("*") if path.is_file()), "it wrote nothing")

@@ -30,10 +30,10 @@ class NGram:
 
     def log_probabilities(self, text: Array, levels: int | None = None) -> Array:
         """The nats, negative, of each character of a text given those before it, float64 (N,)."""
-        found = np.full(len(text), 1 / self.size)
+        probabilities = np.full(len(text), 1 / self.size)
         for length, level in enumerate(self._levels[:levels]):
-            found[length:] = level.interpolated(text, found[length:])
-        nats: Array = np.log(found)
+            probabilities[length:] = level.interpolated(text, probabilities[length:])
+        nats: Array = np.log(probabilities)
         return nats
 
     def draw(self, count: int, length: int, rng: np.random.Generator) -> Array:
@@ -85,8 +85,8 @@ class _Level:
         pair = _find(self._pairs, np.where(number < 0, -1, number * self.size + windows[:, -1]))
         count, total, distinct = self._counts[pair], self._total[number], self._distinct[number]
         with np.errstate(invalid="ignore", divide="ignore"):
-            own = (np.maximum(count - self.discount, 0) + self.discount * distinct * lower) / total
-        return np.where(total > 0, own, lower)
+            higher = (np.maximum(count - self.discount, 0) + self.discount * distinct * lower) / total
+        return np.where(total > 0, higher, lower)
 
 
 def _find(table: Array, codes: Array) -> Array:

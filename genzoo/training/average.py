@@ -37,12 +37,12 @@ class EMA:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """While this context is open, the module's parameters are the average; afterwards they are as before."""
-        own = [p.detach().clone() for p in self._parameters]
+        before = [p.detach().clone() for p in self._parameters]
         self._write(self._average)
         try:
             yield
         finally:
-            self._write(own)
+            self._write(before)
 
     @torch.no_grad()
     def _write(self, values: list[Tensor]) -> None:

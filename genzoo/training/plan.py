@@ -103,14 +103,14 @@ def plan_resume(folder: RunFolder, *, steps: int | None, device: str | None, thr
 def _sorted(spec: GeneratorSpec, values: dict[str, Any]) -> tuple[Any, TrainOptions]:
     """The model's own options, and those of every training."""
     kind = registry().modalities.get(spec.modality)[1].train_options
-    own, every = options_of(spec.config), options_of(kind)
+    of_model, of_training = options_of(spec.config), options_of(kind)
     for name in values:
-        if name not in own and name not in every:
-            raise unknown(f"option of {spec.name}", name, [*own, *every])
+        if name not in of_model and name not in of_training:
+            raise unknown(f"option of {spec.name}", name, [*of_model, *of_training])
     if "batch_size" in values and not spec.mini_batches:
         raise UsageError(f"{spec.name} sees all data in every step; leave --batch-size out")
-    config: Any = build(spec.config, {k: v for k, v in values.items() if k in own}, spec.name)
-    training = build(kind, {k: v for k, v in values.items() if k in every}, spec.name)
+    config: Any = build(spec.config, {k: v for k, v in values.items() if k in of_model}, spec.name)
+    training = build(kind, {k: v for k, v in values.items() if k in of_training}, spec.name)
     if training.steps is None and training.epochs is None:
         raise UsageError(f"{spec.name} has no default length; give --steps or --epochs")
     return config, training

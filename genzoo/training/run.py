@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from genzoo.interface.dataset import Batch, Dataset, Share
 from genzoo.interface.errors import GenzooError, GenzooWarning
 from genzoo.interface.generator import Generator
-from genzoo.interface.randomness import random_state, restore_random_state, seed_everything
+from genzoo.interface.randomness import seeded
 from genzoo.interface.run import Run, Stateful
 from genzoo.interface.specs import DataSpec, TrainOptions
 from genzoo.kernels.devices import peak_flops
@@ -173,18 +173,16 @@ class TrainingRun(Run):
     @contextmanager
     def as_sampled(self) -> Iterator[None]:
         modes = [(module, module.training) for module in self.model.modules()]
-        state = random_state(self.device)
         with ExitStack() as stack:
             stack.enter_context(torch.no_grad())
             for item in self.tracked.values():
                 if isinstance(item, EMA):
                     stack.enter_context(item.applied())
+            stack.enter_context(seeded(self.options.seed, self.device))
             self.model.eval()
-            seed_everything(self.options.seed)
             try:
                 yield
             finally:
-                restore_random_state(state, self.device)
                 for module, mode in modes:
                     module.training = mode
 

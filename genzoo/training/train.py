@@ -178,7 +178,7 @@ def _end(run: TrainingRun, between: Between, status: str, error: BaseException |
     try:
         run.folder.update(status=status, error=text, ended=_now(), **values)
     except OSError as problem:  # a full disk must not hide what went wrong
-        run.warn(f"cannot write {run.folder.path / 'run.json'}: {problem.strerror}")
+        run.warn(f"cannot write how run {run.name!r} ended: {problem.strerror}")
     between.tell("genzoo_run_ended", status=status, error=error)
 
 
