@@ -85,11 +85,12 @@ class WriteOptions:
             return self.suffixes[0]
         suffix = Path(out).suffix.lower()
         if suffix not in self.suffixes:
-            raise UsageError(f"--out is {out!r}; allowed is a file that ends in {_in_words(self.suffixes)}")
+            raise UsageError(f"--out is {out!r}; allowed is a file that ends in {in_words(self.suffixes)}")
         return suffix
 
 
-def _in_words(names: tuple[str, ...]) -> str:
+def in_words(names: tuple[str, ...]) -> str:
+    """`.png, .jpg or .jpeg`."""
     return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 

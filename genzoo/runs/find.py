@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from genzoo.interface.errors import GenzooError, UsageError, unknown
+from genzoo.interface.specs import in_words
 from genzoo.runs.folder import RunFolder, is_run, unwritable
 
 
@@ -94,7 +95,7 @@ def output_path(
         return folder.new_sample(stem, suffixes[0])
     path = Path(out).expanduser()
     if path.suffix.lower() not in suffixes:
-        raise UsageError(f"--out is {out!r}; allowed is a file that ends in {' or '.join(suffixes)}")
+        raise UsageError(f"--out is {out!r}; allowed is a file that ends in {in_words(suffixes)}")
     if path.exists() and not overwrite:
         raise UsageError(f"--out {out} exists; give --overwrite to replace it")
     return path

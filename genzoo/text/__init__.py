@@ -79,14 +79,8 @@ def _metric(name: str, unit: str, better: str, summary: str, *needs: str) -> Met
 def genzoo_metrics() -> list[MetricSpec]:
     """The measures of text, in the order of a report."""
     return [
-        _metric(
-            "bits_per_character",
-            "bits",
-            "lower",
-            "negative log-likelihood of a character of held-out text",
-            "log_likelihood",
-        ),
-        _metric("nll", "nats a character", "lower", "the same in nats", "log_likelihood"),
+        _metric("nll", "nats a character", "lower", "negative log-likelihood of held-out text", "log_likelihood"),
+        _metric("bits_per_character", "bits", "lower", "the same in bits", "log_likelihood"),
         _metric("perplexity", "", "lower", "of a token of held-out text, as the model cuts it", "log_likelihood"),
         _metric("distinct", "share", "higher", "runs of three words among the samples that differ"),
         _metric("repetition", "share", "lower", "runs of four words that a sample said before"),

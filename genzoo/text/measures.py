@@ -188,15 +188,13 @@ class Trivial:
 
     def __init__(self, train: str, validation: str, characters: str) -> None:
         self._characters = characters
-        self._number = np.full(max(map(ord, characters)) + 1, 0, np.int64)
-        self._number[[ord(c) for c in characters]] = np.arange(len(characters))
-        text = self.numbers(train)
-        self.order = best_order(text, self.numbers(validation), len(characters))
-        self._model = NGram(text, len(characters), self.order)
+        seen = "".join(sorted(set(train) | set(validation)))  # without what only the test text has
+        self.order = best_order(_numbers(train, seen), _numbers(validation, seen), len(seen))
+        self._model = NGram(self.numbers(train), len(characters), self.order)
 
     def numbers(self, text: str) -> Array:
         """Of the characters of a text, int64 (N,)."""
-        return self._number[_codes(text).astype(np.int64)]
+        return _numbers(text, self._characters)
 
     def nats(self, text: str) -> float:
         """Of all of a text."""
@@ -207,6 +205,11 @@ class Trivial:
         drawn = self._model.draw(len(lengths), max(lengths, default=0), rng)
         rows = zip(drawn, lengths, strict=True)
         return ["".join(self._characters[i] for i in row[:length]) for row, length in rows]
+
+
+def _numbers(text: str, characters: str) -> Array:
+    """The place of each character of a text among `characters`, which are sorted and have them all: int64 (N,)."""
+    return np.searchsorted(_codes(characters), _codes(text))
 
 
 def trivial(subject: TextSubject) -> Trivial:

@@ -31,7 +31,7 @@ class NGram:
     def log_probabilities(self, text: Array, levels: int | None = None) -> Array:
         """The nats, negative, of each character of a text given those before it, float64 (N,)."""
         probabilities = np.full(len(text), 1 / self.size)
-        for length, level in enumerate(self._levels[:levels]):
+        for length, level in enumerate(self._levels[:levels][: len(text)]):  # a short text has no longer contexts
             probabilities[length:] = level.interpolated(text, probabilities[length:])
         nats: Array = np.log(probabilities)
         return nats
