@@ -8,10 +8,9 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from genzoo import __version__
-from genzoo.evaluation import place
-from genzoo.options import rows
-from genzoo.registry import registry
-from genzoo.spec import TRAIN_OPTIONS
+from genzoo.interface.options import rows
+from genzoo.interface.specs import TrainOptions
+from genzoo.registry.plugins import registry
 from genzoo.testing import CHECKS
 
 project, author, version = "genzoo", "The genzoo developers", __version__
@@ -43,20 +42,24 @@ class _Table(SphinxDirective):
 
 
 class OptionsTable(_Table):
-    """`genzoo-options MODEL`, or of trainings `genzoo-options image` or `text-only`: every option."""
+    """`genzoo-options MODEL`: every option of a model; with `MODALITY` every option of its trainings, with
+    `MODALITY-only` those of them that not every training has, or not with this default and help."""
 
     required_arguments = 1
     heading = ("option", "default", "allowed", "what it does")
 
     def cells(self) -> list[tuple[str, ...]]:
-        name = self.arguments[0]
-        if name == "text-only":  # what models of images do not have
-            known = {row[0] for row in rows(TRAIN_OPTIONS["image"])} - {"--data"}
-            found = [row for row in rows(TRAIN_OPTIONS["text"]) if row[0] not in known]
+        name: str = self.arguments[0]
+        modality = name.removesuffix("-only")
+        if modality in registry().modalities.names():
+            options = list(rows(registry().modalities.get(modality)[1].train_options))
         else:
-            found = list(rows(TRAIN_OPTIONS.get(name) or registry().generators.get(name)[1].config))
+            options = list(rows(registry().generators.get(name)[1].config))
+        shared = set(rows(TrainOptions)) if name != modality else set()
         return [
-            (f"`{flag}`", f"`{default}`" if default else "", allowed, text) for flag, default, allowed, text in found
+            (f"`{flag}`", f"`{default}`" if default else "", allowed, text)
+            for flag, default, allowed, text in options
+            if (flag, default, allowed, text) not in shared
         ]
 
 
@@ -82,6 +85,18 @@ class ChecksTable(_Table):
         return [(f"`{check.name}`", check.promise) for check in CHECKS]
 
 
+class ModalitiesTable(_Table):
+    """`genzoo-modalities`: the kinds of data that are installed."""
+
+    heading = ("modality", "plugin", "what it is", "`--data` takes")
+
+    def cells(self) -> list[tuple[str, ...]]:
+        return [
+            (f"`{name}`", plugin.distribution, spec.summary, f"a name, {spec.sources}")
+            for name, plugin, spec in registry().modalities
+        ]
+
+
 class ModelsTable(_Table):
     """`genzoo-models`: the models that are installed."""
 
@@ -104,22 +119,33 @@ class DataTable(_Table):
 
 
 class MetricsTable(_Table):
-    """`genzoo-metrics`: the measures of `genzoo evaluate`."""
+    """`genzoo-metrics [MODALITY]`: the measures of `genzoo evaluate`, in the order of a report; without an argument
+    those of every modality, with its name."""
 
-    heading = ("measure", "better", "unit", "what it is", "for")
+    optional_arguments = 1
+    heading: tuple[str, ...] = ("measure", "better", "unit", "what it is", "for")
+
+    def run(self) -> list[nodes.Node]:
+        if not self.arguments:
+            self.heading = ("modality", *self.heading)
+        return super().run()
 
     def cells(self) -> list[tuple[str, ...]]:
-        specs = sorted((spec for _, _, spec in registry().metrics), key=lambda spec: place(spec.name))
+        if self.arguments:
+            modality: str = self.arguments[0]
+            registry().modalities.get(modality)  # which says that there is none
+            return self.of(modality)
+        return [(name, *row) for name, _, _ in registry().modalities for row in self.of(name)]
+
+    @staticmethod
+    def of(modality: str) -> list[tuple[str, ...]]:
         return [
             (
-                f"`{spec.name}`",
-                spec.better,
-                spec.unit,
-                spec.summary,
+                f"`{spec.name}`", spec.better, spec.unit, spec.summary,
                 ", ".join(f"`{need}`" for need in spec.needs) or "all",
             )
-            for spec in specs
-        ]
+            for _, spec in registry().metrics.of_modality(modality)
+        ]  # fmt: skip
 
 
 class FeaturesTable(_Table):
@@ -135,6 +161,7 @@ def setup(app: Sphinx) -> None:
     """Register the directives."""
     app.add_directive("genzoo-options", OptionsTable)
     app.add_directive("genzoo-presets", PresetsTable)
+    app.add_directive("genzoo-modalities", ModalitiesTable)
     app.add_directive("genzoo-models", ModelsTable)
     app.add_directive("genzoo-data", DataTable)
     app.add_directive("genzoo-metrics", MetricsTable)

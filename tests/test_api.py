@@ -11,15 +11,22 @@ import pytest
 
 import genzoo
 import genzoo.testing
-from genzoo import hookspecs
-from genzoo.registry import registry
+from genzoo.interface import hookspecs
+from genzoo.registry.plugins import registry
 
 SNAPSHOT = Path(__file__).with_name("api.txt")
 
 
 def lines_of(name, value):
     """A line for a function or a class, and one for each of a class's own public methods, properties and fields."""
-    if inspect.isclass(value):
+    if inspect.ismodule(value):
+        for key, member in sorted(vars(value).items()):
+            home = getattr(member, "__module__", "")
+            if not key.startswith("_") and callable(member) and home.startswith(value.__name__):
+                yield from lines_of(f"{name}.{key}", member)
+    elif typing.get_origin(value):  # a type that has a name
+        yield f"{name} = {value}"
+    elif inspect.isclass(value):
         bases = ", ".join(base.__name__ for base in value.__bases__ if base not in (object, typing.Generic))
         yield f"class {name}({bases})"
         if not issubclass(value, BaseException):

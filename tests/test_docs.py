@@ -10,9 +10,10 @@ import pytest
 import torch
 
 import genzoo
-from genzoo import hookspecs, provenance
-from genzoo.cli import TOOLS
-from genzoo.registry import registry
+from genzoo.cli import cli
+from genzoo.cli.command import FILE_OF
+from genzoo.interface import hookspecs
+from genzoo.registry.plugins import RESERVED_COMMANDS, registry
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -50,15 +51,23 @@ def test_every_hook_and_public_name_is_documented():
         if name.startswith("genzoo_"):
             assert re.search(rf":members:.*\b{name}\b", page), name
     page = (DOCS / "library.md").read_text()
-    for name in set(genzoo.__all__) - {"__version__", "API_VERSION", "hookimpl"}:
+    for name in set(genzoo.__all__) - {"__version__", "API_VERSION", "hookimpl", "provenance"}:
         assert f":: genzoo.{name}\n" in page, name
+    assert f":: {genzoo.provenance.__name__}\n" in page
 
 
 def test_every_command_is_documented():
     page = (DOCS / "cli.md").read_text()
     assert ".. click:: genzoo.cli:cli\n   :prog: genzoo\n   :nested: full\n" in page  # all that the group holds
-    for name in TOOLS:
-        assert f".. click:: genzoo.tools:{name}\n   :prog: genzoo {name}\n" in page
+    assert set(FILE_OF) == RESERVED_COMMANDS
+    assert set(FILE_OF) < set(cli.list_commands(None))
+
+
+def test_every_modality_is_documented():
+    page = (DOCS / "data.md").read_text()
+    assert "```{genzoo-modalities}" in page
+    for name in ("image", "text"):
+        assert registry().modalities.get(name)[1].template
 
 
 def test_every_picture_and_page_that_is_named_is_there():
@@ -71,7 +80,7 @@ def test_pictures_in_the_docs_say_that_they_were_generated():
     pictures = list((DOCS / "images").glob("*.png"))
     assert pictures
     for path in pictures:
-        assert provenance.read(path)["digital_source_type"], path
+        assert genzoo.read_provenance(path)["digital_source_type"], path
 
 
 def exec_quietly(block):
@@ -109,9 +118,9 @@ def test_the_plugin_of_the_tutorial_works(install, monkeypatch):
         except pytest.skip.Exception:
             skipped.add(name)
     assert skipped == {
-        "scores_are_one_an_example", "reconstructions_are_images", "codes_are_deterministic",
+        "scores_are_one_an_example", "reconstructions_are_samples", "codes_are_deterministic",
         "likelihoods_are_likelihoods", "a_stream_is_the_sample", "labels_are_obeyed", "what_is_exported_is_there",
-        "memory_of_the_device_is_given_back",
+        "memory_of_the_device_is_given_back", "promises_of_the_modality_are_kept",
     } - ({"memory_of_the_device_is_given_back"} if torch.cuda.is_available() else set())  # fmt: skip
 
 
@@ -135,3 +144,11 @@ def test_the_library_as_it_is_shown(text):
         names = {}
         exec(block.replace("steps=500", "steps=5"), names)
         assert names["images"].shape == (16, 1, 28, 28)
+
+
+def test_the_tutorial_of_a_modality_shows_the_plugin_that_is_tested():
+    page = (DOCS / "a-modality-of-your-own.md").read_text()
+    shown = set(re.findall(r"```{literalinclude} \.\./(\S+)", page))
+    assert shown == {f"tests/curves/genzoo_curves/{name}.py" for name in ("__init__", "modality", "model")}
+    commands = re.findall(r"^\$ genzoo (\w+)", page, flags=re.M)
+    assert {"list", "train", "sample", "provenance", "show", "evaluate", "check", "new"} <= set(commands)
