@@ -69,7 +69,8 @@ def open_data(
 ) -> tuple[Dataset, DataSpec]:
     """The data that `options` ask for. `kept` is what a run keeps of them, empty for a new one. Raises `GenzooError` if
     they cannot be had."""
-    reader, located = modality_of(modality.name), locate(options.data, modality)
+    located = locate(options.data, modality)
+    reader = modality_of(modality.name)
     if not isinstance(located, DatasetSpec):
         dataset = reader.open(located, options, kept, progress)
         return dataset, dataset.spec(located[0].resolve().stem)

@@ -19,7 +19,6 @@ from genzoo.registry.plugins import modality_of
 from genzoo.runs import checkpoint
 from genzoo.sampling.draw import draw, labels_of_samples
 from genzoo.training.logbook import NotFinite
-from genzoo.training.processes import from_all
 from genzoo.training.run import Engine, TrainingRun
 
 Watch = Callable[[str, dict[str, Any]], list[str]]
@@ -57,8 +56,8 @@ class Between(Engine):
             run.seconds = state["seconds"]
             if run.accelerator.scaler is not None and "scaler" in state:
                 run.accelerator.scaler.load_state_dict(state["scaler"])
-            if run.accelerator.process_index < len(state["random"]):
-                restore_random_state(state["random"][run.accelerator.process_index], run.device)
+            if run.processes.rank < len(state["random"]):
+                restore_random_state(state["random"][run.processes.rank], run.device)
             run.resumed = None
         elif run.options.sample_every and run.is_main:
             self.draw()
@@ -68,10 +67,10 @@ class Between(Engine):
     def before_step(self) -> None:
         """Stop, if someone asked for it."""
         run, number = self.run, self.run.stop_signal or 0
-        if run.processes > 1:
+        if run.processes.number > 1:
             if run.step % STOP_CHECK:
                 return
-            number = max(from_all(run.accelerator, number))
+            number = max(run.processes.from_all(number))
         if not number:
             return
         if self._saved_step != run.step:
@@ -149,7 +148,7 @@ class Between(Engine):
         weights = run.model.state_dict()
         if not checkpoint.all_finite(weights):
             raise Diverged(f"the weights are not finite numbers after step {run.step}; {self._last_good()}", run.step)
-        states = from_all(run.accelerator, random_state(run.device))
+        states = run.processes.from_all(random_state(run.device))
         if run.is_main:
             state = {
                 "model": weights,

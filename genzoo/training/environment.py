@@ -8,24 +8,25 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 
 from genzoo.interface.errors import GenzooWarning
 from genzoo.kernels.devices import peak_flops
 from genzoo.kernels.linear import onednn_is_faster
 from genzoo.runs.folder import RunFolder
+from genzoo.training.processes import Processes
 
 
-def environment(plugin: str, accelerator: Accelerator, device: torch.device) -> dict[str, Any]:
+def environment(plugin: str, processes: Processes) -> dict[str, Any]:
     """The machine, its device, and the versions of what computes, for `run.json`."""
+    device = processes.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     versions = {package: _version(package) for package in ("genzoo", plugin, "torch", "numpy", "accelerate")}
     return {
         "device": device.type,
         "device_name": name,
         "peak_flops": peak_flops(device),
-        "precision": accelerator.mixed_precision,
-        "processes": accelerator.num_processes,
+        "precision": processes.accelerator.mixed_precision,
+        "processes": processes.number,
         "threads": torch.get_num_threads(),
         "linear": "onednn" if device.type == "cpu" and onednn_is_faster() else "torch",
         "system": platform.system(),
@@ -41,11 +42,11 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def warn_of_changes(folder: RunFolder, accelerator: Accelerator, device: torch.device) -> None:
+def warn_of_changes(folder: RunFolder, processes: Processes) -> None:
     """Say what differs from when a run began."""
-    before, now = folder.record["environment"], environment(folder.record["plugin"], accelerator, device)
+    before, now = folder.record["environment"], environment(folder.record["plugin"], processes)
     changed = [f"{key} {before.get(key)} -> {value}" for key, value in now.items() if before.get(key) != value]
-    if changed and accelerator.is_main_process:
+    if changed and processes.is_main:
         warnings.warn(
             f"going on under other conditions, so not bit for bit as it would have: {', '.join(changed)}",
             GenzooWarning,

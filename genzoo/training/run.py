@@ -22,7 +22,7 @@ from genzoo.kernels.devices import peak_flops
 from genzoo.runs.folder import RunFolder
 from genzoo.training.average import EMA
 from genzoo.training.logbook import Logbook
-from genzoo.training.processes import mean_over_processes
+from genzoo.training.processes import Processes
 
 F = TypeVar("F", bound=Callable[..., Any])
 SIGTERM = 15
@@ -42,7 +42,7 @@ class TrainingRun(Run):
     Attributes:
         folder: the run on disk.
         model: what is trained.
-        accelerator: Accelerate's.
+        processes: those that train it together.
         optimizers: those that the plugin prepared, in order.
         tracked: what else it named.
         logbook: what is logged.
@@ -60,38 +60,39 @@ class TrainingRun(Run):
         dataset: Dataset,
         data: DataSpec,
         model: Generator,
-        accelerator: Accelerator,
+        processes: Processes,
         resumed: Checkpoint | None,
     ) -> None:
         self.folder, self.options, self.dataset, self.data = folder, options, dataset, data
         self.name, self.path, self.device = folder.name, folder.path, model.device
         assert options.steps is not None, "how many steps there are is settled before a run is made"
         self.steps_total = options.steps
-        self.model, self.accelerator, self.resumed = model, accelerator, resumed
+        self.model, self.processes, self.resumed = model, processes, resumed
         self.step, self.seconds = (resumed.step if resumed else 0), 0.0
         self.optimizers: list[torch.optim.Optimizer] = []
         self.tracked: dict[str, Tensor | Stateful] = {}
         self.stop_signal: int | None = None
         file = folder.metrics_file if self.is_main else None
-        self.logbook = Logbook(file, lambda values: mean_over_processes(accelerator, values))
+        self.logbook = Logbook(file, processes.mean)
         if resumed is not None:
             model.load_state_dict(resumed.state["model"])
 
     @property
     def is_main(self) -> bool:
-        return bool(self.accelerator.is_main_process)
+        return self.processes.is_main
 
     @property
-    def processes(self) -> int:
-        return int(self.accelerator.num_processes)
+    def accelerator(self) -> Accelerator:
+        """Accelerate's, for mixed precision and data parallel."""
+        return self.processes.accelerator
 
     # Steps
 
     def batches(self, **how: Any) -> Iterator[Any]:
         if not self.model.spec.mini_batches:
             raise TypeError(f"model {self.model.spec.name!r} says mini_batches=False: use run.steps()")
-        options, rank = self.options, self.accelerator.process_index
-        share = Share(options.batch_size, options.seed, rank=rank, world=self.processes)
+        options, processes = self.options, self.processes
+        share = Share(options.batch_size, options.seed, rank=processes.rank, world=processes.number)
         steps = range(self.step, self.steps_total)
         self.logbook.unit, self.logbook.per_step = self.dataset.unit, options.batch_size * self.dataset.units(**how)
         source = self.dataset.batches(steps, share, self.device, **how)
@@ -117,7 +118,7 @@ class TrainingRun(Run):
 
     def _prepared(self, item: Any) -> Any:
         if isinstance(item, nn.Module):
-            wrapped = self.processes > 1 or self.accelerator.mixed_precision != "no"
+            wrapped = self.processes.number > 1 or self.accelerator.mixed_precision != "no"
             return self.accelerator.prepare_model(item, device_placement=False) if wrapped else item
         if not isinstance(item, torch.optim.Optimizer):
             raise TypeError(f"run.prepare takes modules and optimisers, not {type(item).__name__}")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-import torch
-from accelerate import Accelerator
 
 from genzoo.interface.dataset import Dataset, Progress, silent
 from genzoo.interface.errors import GenzooError, Interrupted, one_line
@@ -20,7 +17,6 @@ from genzoo.interface.generator import Generator
 from genzoo.interface.options import to_json
 from genzoo.interface.randomness import derive_seed, seed_everything
 from genzoo.interface.specs import DataSpec
-from genzoo.kernels.devices import choose_device
 from genzoo.registry.data import open_data
 from genzoo.registry.plugins import registry
 from genzoo.runs import checkpoint
@@ -30,7 +26,7 @@ from genzoo.sampling.model import build_model, class_of
 from genzoo.training.between import Between, stop_signals
 from genzoo.training.environment import environment, warn_of_changes
 from genzoo.training.plan import Plan, plan, plan_resume
-from genzoo.training.processes import accelerator_for, first_alone, from_main, own_global_state
+from genzoo.training.processes import Processes
 from genzoo.training.run import Checkpoint, TrainingRun
 
 
@@ -99,57 +95,54 @@ def resume(
 
 def carry_out(planned: Plan, watchers: Sequence[object] = (), progress: Progress = silent) -> RunFolder:
     """Do the training that is planned, or what is left of it; see `train` and `resume`."""
-    device = choose_device(planned.training.device)
+    processes = Processes(planned.training)
     if planned.folder is None:
         config, training = class_of(planned.spec).settled(planned.config, planned.training)
         planned = replace(planned, config=config, training=training)
-    accelerator = accelerator_for(planned.training, device)
-    device = accelerator.device if accelerator.num_processes > 1 else device
-    with own_global_state(planned.training.threads, device), _held(planned.folder, accelerator):
+    with ExitStack() as held:
+        held.enter_context(processes.own_global_state(planned.training.threads))
+        if planned.folder is not None and processes.is_main:
+            held.enter_context(planned.folder.hold())
         kept = {} if planned.folder is None else planned.folder.kept()
-        dataset, data = first_alone(accelerator, lambda: open_data(planned.modality, planned.training, kept, progress))
-        make = _begun if planned.folder is None else _resumed
-        run = make(planned, dataset, data, accelerator, device)
+        data = processes.main_first(lambda: open_data(planned.modality, planned.training, kept, progress))
+        run = (_begun if planned.folder is None else _resumed)(planned, *data, processes)
+        if planned.folder is None and processes.is_main:
+            held.enter_context(run.folder.hold())
         between = Between(run, registry().watch(list(watchers)))
-        with _held(run.folder if planned.folder is None else None, accelerator), stop_signals(run):
-            return _fit(run, between)
+        held.enter_context(stop_signals(run))
+        return _fit(run, between)
 
 
-def _begun(
-    planned: Plan, dataset: Dataset, data: DataSpec, accelerator: Accelerator, device: torch.device
-) -> TrainingRun:
+def _begun(planned: Plan, dataset: Dataset, data: DataSpec, processes: Processes) -> TrainingRun:
     """A new run, with its folder."""
     training = replace(planned.training, steps=planned.steps(data), epochs=None)
     seed_everything(training.seed)
-    model = build_model(planned.spec, planned.config, data, device, dataset.kept())
-    if accelerator.process_index:
-        seed_everything(derive_seed(training.seed, "process", accelerator.process_index))
+    model = build_model(planned.spec, planned.config, data, processes.device, dataset.kept())
+    if processes.rank:
+        seed_everything(derive_seed(training.seed, "process", processes.rank))
     folder = runs_folder(training.runs_dir)
     path = folder / (training.name or new_name(planned.spec.name, data.name, folder))
-    path = Path(from_main(accelerator, str(path)))
-    if accelerator.is_main_process:
-        record = _record(replace(planned, training=training), data, model, accelerator, device)
-        create(path, record, dataset.kept())
-    accelerator.wait_for_everyone()
-    return TrainingRun(RunFolder(path), training, dataset.place(device), data, model, accelerator, None)
+    path = Path(processes.from_main(str(path)))
+    if processes.is_main:
+        create(path, _record(replace(planned, training=training), data, model, processes), dataset.kept())
+    processes.accelerator.wait_for_everyone()
+    return TrainingRun(RunFolder(path), training, dataset.place(processes.device), data, model, processes, None)
 
 
-def _resumed(
-    planned: Plan, dataset: Dataset, data: DataSpec, accelerator: Accelerator, device: torch.device
-) -> TrainingRun:
+def _resumed(planned: Plan, dataset: Dataset, data: DataSpec, processes: Processes) -> TrainingRun:
     """A run that goes on, at its newest whole checkpoint."""
     folder, training = planned.folder, planned.training
     assert folder is not None, "a run that goes on has a folder"
     if data.fingerprint != folder.data_spec.fingerprint:
         raise GenzooError(f"data {training.data!r} are not those that run {folder.name!r} began with; put them back")
     resumed = Checkpoint(*checkpoint.load_newest(folder))
-    warn_of_changes(folder, accelerator, device)
-    model = build_model(planned.spec, planned.config, data, device, dataset.kept())
-    if accelerator.is_main_process:
+    warn_of_changes(folder, processes)
+    model = build_model(planned.spec, planned.config, data, processes.device, dataset.kept())
+    if processes.is_main:
         folder.remove_leftovers()
         folder.cut_metrics(resumed.step)
         folder.update(training=to_json(training), steps_total=training.steps, process=os.getpid())
-    return TrainingRun(folder, training, dataset.place(device), data, model, accelerator, resumed)
+    return TrainingRun(folder, training, dataset.place(processes.device), data, model, processes, resumed)
 
 
 def _fit(run: TrainingRun, between: Between) -> RunFolder:
@@ -182,19 +175,7 @@ def _end(run: TrainingRun, between: Between, status: str, error: BaseException |
     between.tell("genzoo_run_ended", status=status, error=error)
 
 
-@contextmanager
-def _held(folder: RunFolder | None, accelerator: Accelerator) -> Iterator[None]:
-    """A run's folder held against other processes, by the one that writes."""
-    if folder is None or not accelerator.is_main_process:
-        yield
-    else:
-        with folder.hold():
-            yield
-
-
-def _record(
-    planned: Plan, data: DataSpec, model: Generator, accelerator: Accelerator, device: torch.device
-) -> dict[str, Any]:
+def _record(planned: Plan, data: DataSpec, model: Generator, processes: Processes) -> dict[str, Any]:
     """What `run.json` says of a new run."""
     return {
         "model": planned.spec.name,
@@ -212,7 +193,7 @@ def _record(
         "started": _now(),
         "ended": None,
         "process": os.getpid(),
-        "environment": environment(planned.plugin.distribution, accelerator, device),
+        "environment": environment(planned.plugin.distribution, processes),
     }
 
 
