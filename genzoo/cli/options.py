@@ -13,11 +13,11 @@ from genzoo.interface.errors import GenzooError
 from genzoo.interface.options import Option, options_of
 from genzoo.interface.specs import GeneratorSpec
 from genzoo.registry.plugins import registry
-from genzoo.runs.find import find_run, list_runs
-from genzoo.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+    from genzoo.runs.folder import RunFolder
 
 C = TypeVar("C", bound=Callable[..., Any])
 METAVARS = {int: "INT", float: "FLOAT", str: "TEXT", bool: ""}
@@ -81,6 +81,8 @@ class RunCommand(click.Command):
 
 def _run_in(args: list[str]) -> RunFolder | None:
     """The run that an argument names, if its plugins are installed."""
+    from genzoo.runs.find import find_run
+
     runs_dir = next((after for before, after in pairwise(args) if before == "--runs-dir"), None)
     for text in args:
         if text.startswith("-"):
@@ -97,6 +99,8 @@ def _run_in(args: list[str]) -> RunFolder | None:
 def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of runs and models for the shell."""
     from click.shell_completion import CompletionItem
+
+    from genzoo.runs.find import list_runs
 
     runs = list_runs(ctx.params.get("runs_dir"))
     names = sorted({run.model for run in runs} | {run.name for run in runs})

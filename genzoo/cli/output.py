@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +15,8 @@ def printable(text: str, keep: str = "") -> str:
     as a backslash escape, but for those in `keep`."""
     if text.isprintable():
         return text
+    import unicodedata
+
     return "".join(c if c in keep or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else _escaped(c) for c in text)
 
 
@@ -40,6 +40,8 @@ def print_text(text: str, *, newline: bool = True) -> None:
 
 def print_json(content: Any) -> None:
     """JSON on standard output."""
+    import json
+
     click.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 

@@ -105,7 +105,8 @@ def _free(path: Path, out: str, overwrite: bool) -> Path:
 @run_argument
 @with_options(
     click.option(
-        "-n", "count", type=click.IntRange(1, 1_000_000), help="How many.  [default: 64 images, or 8 of each class; 1 text; as the data are]"
+        "-n", "count", type=click.IntRange(1, 1_000_000),
+        help="How many.  [default: as the data are; 64 images, or 8 of each class; 1 text]",
     ),
     click.option("--label", metavar="CLASS", help="Draw this class, if the model was trained --conditional."),
     click.option(

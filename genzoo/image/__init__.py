@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 from genzoo.interface.errors import UsageError
@@ -53,7 +53,7 @@ class ImageWriteOptions(WriteOptions):
             return ""
         if out is None:
             return f".{self.format or 'png'}"
-        suffix = Path(out).suffix.lower()
+        suffix = os.path.splitext(out)[1].lower()
         if suffix not in self.suffixes:
             raise UsageError(
                 f"--out is {out!r}; allowed is a file that ends in .png, .jpeg or .npz, or a folder with --separate"

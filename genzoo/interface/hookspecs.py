@@ -7,12 +7,13 @@ A module asks for a newer genzoo with `GENZOO_API = 2`; this one gives `genzoo.A
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pluggy
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from genzoo.interface.run import Run
     from genzoo.interface.specs import (
         CommandSpec,

@@ -45,7 +45,7 @@ def option(
     return field(default=default, metadata={"help": help, "unit": unit, "choices": choices, **bounds})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Option:
     """One option of a dataclass, as its field declares it."""
 

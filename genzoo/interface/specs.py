@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
 from genzoo.interface.errors import GenzooError, UsageError, one_line
@@ -83,7 +83,7 @@ class WriteOptions:
         that this modality does not write."""
         if out is None:
             return self.suffixes[0]
-        suffix = Path(out).suffix.lower()
+        suffix = os.path.splitext(out)[1].lower()
         if suffix not in self.suffixes:
             raise UsageError(f"--out is {out!r}; allowed is a file that ends in {in_words(self.suffixes)}")
         return suffix
@@ -94,7 +94,7 @@ def in_words(names: tuple[str, ...]) -> str:
     return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ModalitySpec:
     """A kind of data as a plugin registers it: images, texts, sounds, tables.
 
@@ -138,7 +138,7 @@ class ModalitySpec:
             raise ValueError(f"modality {self.name!r} does not say in `WriteOptions.suffixes` which files it writes")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class GeneratorSpec:
     """A model as a plugin registers it.
 
@@ -172,7 +172,7 @@ class GeneratorSpec:
         _check_name("model", self.name)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class DatasetSpec:
     """A data set as a plugin registers it.
 
@@ -193,7 +193,7 @@ class DatasetSpec:
         _check_name("data set", self.name)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class CommandSpec:
     """A command that a plugin adds. `target` names a click command, imported when the command is called."""
 
@@ -206,7 +206,7 @@ class CommandSpec:
         _check_name("command", self.name)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class MetricSpec:
     """A measure of a model as a plugin registers it.
 
@@ -231,7 +231,7 @@ class MetricSpec:
             raise ValueError(f"measure {self.name!r} is better {self.better!r}; allowed is lower or higher")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FeatureSpec:
     """Features to measure samples of a modality in, as a plugin registers them for `--features`.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +18,8 @@ def runs_folder(runs_dir: str | None) -> Path:
 
 def check_writable(folder: Path) -> None:
     """Make `folder` and try to write in it. Raises `GenzooError` saying why that cannot be."""
+    import tempfile  # which brings random numbers along
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import genzoo
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from genzoo import Run
 
 _boards: dict[Path, Board] = {}  # of trainings that go on, by the run's folder
@@ -18,6 +18,8 @@ class Board:
     """What is written of one training."""
 
     def __init__(self, run: Run) -> None:
+        import json
+
         from torch.utils.tensorboard import SummaryWriter
 
         self._folder = genzoo.find_run(run.path)

@@ -6,7 +6,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util.tensor_util import make_ndarray
 
 import genzoo
-from genzoo.registry import registry
+from genzoo.registry.plugins import registry
 
 
 @pytest.fixture(autouse=True)
@@ -19,13 +19,13 @@ def _on(tmp_path, monkeypatch):
 
 
 def read(run):
-    found = EventAccumulator(str(run.path / "tensorboard"), size_guidance={"images": 0, "scalars": 0, "tensors": 0})
-    return found.Reload()
+    events = EventAccumulator(str(run.path / "tensorboard"), size_guidance={"images": 0, "scalars": 0, "tensors": 0})
+    return events.Reload()
 
 
 def train(**options):
-    given = {"steps": 6, "batch_size": 8, "log_every": 2, "eval_every": 3, "sample_every": 3, "hidden_sizes": (8,)}
-    return genzoo.train("vae", **given | options)
+    short = {"steps": 6, "batch_size": 8, "log_every": 2, "eval_every": 3, "sample_every": 3, "hidden_sizes": (8,)}
+    return genzoo.train("vae", **short | options)
 
 
 def test_scalars_samples_and_options_are_shown():
@@ -45,7 +45,7 @@ def test_a_resumed_run_goes_on_where_it_stopped():
     class Stop:
         def genzoo_run_logged(self, run, step):
             if step == 4:
-                run.stop_signal = 15
+                run.stop()
 
     with pytest.raises(genzoo.Interrupted):
         train(name="one", watchers=[Stop()])
