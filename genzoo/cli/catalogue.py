@@ -57,11 +57,12 @@ def info_command(name: str, as_json: bool) -> None:
         return
     modality = registry().modalities.get(spec.modality)[1]
     click.echo(printable(f"{name}: {spec.summary}") + "\n")
-    click.echo(f"plugin    {plugin.distribution} {plugin.version}")
+    click.echo(printable(f"plugin    {plugin.distribution} {plugin.version}"))
     click.echo(f"modality  {spec.modality}: {printable(modality.summary)}")
     click.echo(f"paper     {printable(spec.paper)}\n")
     click.echo(table([("OPTION", "DEFAULT", "ALLOWED"), *(row[:3] for row in rows(spec.config))]) + "\n")
     every = {**options_of(modality.train_options), **options_of(spec.config)}
     for title, values in [("defaults", spec.defaults), *((f"preset {n}", v) for n, v in spec.presets.items())]:
-        click.echo(f"{title}: " + ", ".join(f"{every[key].flag} {every[key].shown(v)}" for key, v in values.items()))
+        settings = ", ".join(f"{every[key].flag} {every[key].shown(v)}" for key, v in values.items())
+        click.echo(printable(f"{title}: {settings}"))
     click.echo(f"\nwhat each option does: genzoo train {name} --help")

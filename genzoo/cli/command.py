@@ -43,6 +43,16 @@ class Zoo(click.Group):
         spec = registry().commands.get(name)[1]
         return click.Command(name, short_help=printable(spec.summary))  # for the list; `resolve_command` loads it
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does; whoever reads what is printed may go (`genzoo runs | head`), and that is no failure."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except BrokenPipeError:  # click would end with status 1
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -73,7 +83,6 @@ def main() -> None:
     warnings.showwarning = _show_warning(warnings.showwarning)
     try:
         status = cli.main(prog_name="genzoo", standalone_mode=False)
-        sys.stdout.flush()
         sys.exit(status if isinstance(status, int) else 0)
     except GenzooError as error:
         _fail(str(error), error.exit_status)
@@ -88,9 +97,6 @@ def main() -> None:
         if not isinstance(error, MemoryError) and not re.search("out of memory|can't allocate memory", str(error)):
             raise
         _fail("out of memory; try a smaller model, --batch-size or --image-size", 1)
-    except BrokenPipeError:  # `genzoo runs | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except OSError as error:
         _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from genzoo.cli.output import printable
 from genzoo.interface.errors import GenzooError
 from genzoo.interface.options import Option, options_of
 from genzoo.interface.specs import GeneratorSpec
@@ -47,10 +48,10 @@ def click_option(item: Option, owner: str, default: Any) -> click.Option:
     facts = [item.bounds] if item.bounds and not item.choices else []
     facts += [f"default: {item.shown(default)}"] if default is not None and default != "" else []
     unit = f" ({item.unit})" if item.unit else ""
-    text = item.help + unit + (f"  [{'; '.join(facts)}]" if facts else "")
+    text = printable(item.help + unit + (f"  [{'; '.join(facts)}]" if facts else ""), "\n")
     if item.type is bool:
         return click.Option([f"{item.flag}/--no-{item.flag[2:]}", item.name], default=None, help=text)
-    metavar = "|".join(item.choices) or METAVARS[item.type] + (",..." if item.many else "")
+    metavar = printable("|".join(item.choices)) or METAVARS[item.type] + (",..." if item.many else "")
     return click.Option([item.flag, item.name], type=OptionType(item, owner), metavar=metavar, help=text)
 
 

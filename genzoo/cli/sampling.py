@@ -151,7 +151,7 @@ def _drawn(request: Request, *, quiet: bool) -> tuple[Any, bool]:
     printed = request.writing.printed and not quiet
     with Watched() as watched:
         model = load(folder, weights=drawing["weights"], device=drawing["device"])
-        if printed and request.count == 1 and request.label is None and isinstance(model, Streams):
+        if printed and request.count == 1 and isinstance(model, Streams):
             return _streamed(request, model)
         samples = sample(
             model, request.count, seed=request.seed, label=request.label, batch_size=drawing["batch_size"],
@@ -168,7 +168,7 @@ def _streamed(request: Request, model: Generator) -> tuple[list[str], bool]:
 
     text, stopped = "", False
     try:
-        for piece in stream(model, seed=request.seed, **request.options):
+        for piece in stream(model, seed=request.seed, label=request.label, **request.options):
             text += piece
             print_text(piece, newline=False)
     except KeyboardInterrupt:

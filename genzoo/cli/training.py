@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from genzoo.cli.options import DEVICES, as_json_option, click_options, not_none, run_argument, runs_dir_option
-from genzoo.cli.output import print_json
+from genzoo.cli.output import print_json, printable
 from genzoo.cli.progress import Watched
 from genzoo.interface.options import read_pairs
 from genzoo.interface.specs import GeneratorSpec
@@ -41,7 +41,7 @@ class ModelCommand(click.Command):
             training = [option for option in training if option.name != "batch_size"]
         presets = ", ".join(spec.presets) or "none"
         sources: list[click.Option] = [
-            click.Option(["--preset"], metavar="NAME", help=f"A named set of options: {presets}."),
+            click.Option(["--preset"], metavar="NAME", help=printable(f"A named set of options: {presets}.")),
             click.Option(["--config", "config_file"], metavar="FILE", help="Options in a TOML file."),
             click.Option(
                 ["--set", "settings"],
@@ -57,8 +57,9 @@ class ModelCommand(click.Command):
             ("Where options come from", sources),
         ]
         params: list[click.Parameter] = [option for _, options in self.sections for option in options]
-        text = f"Train {spec.name}. {spec.summary}." + (f"\n\n{spec.paper}" if spec.paper else "")
-        super().__init__(spec.name, callback=_train, params=params, help=text, short_help=spec.summary)
+        summary, paper = printable(spec.summary), printable(spec.paper)
+        text = f"Train {spec.name}. {summary}." + (f"\n\n{paper}" if paper else "")
+        super().__init__(spec.name, callback=_train, params=params, help=text, short_help=summary)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections = [(title, list(options)) for title, options in self.sections]

@@ -101,22 +101,29 @@ def sample(
     for name, value, least in (("n", n or 0, 0), ("seed", seed, 0), ("batch_size", batch_size, 1)):
         if value < least:
             raise UsageError(f"{name} is {value}; allowed is {least} or more")
-    if isinstance(run, Generator):
-        model, owner = run, f"this {run.spec.name}"
-        number = None if label is None else run.data.class_number(label, run.conditional, owner)
-    else:
-        folder = find_run(run, runs_dir)
-        number = None if label is None else folder.class_number(label)
-        model = load(folder, weights=weights, device=device)
+    model, number = _model_and_class(run, label, weights, device, runs_dir)
     sample_options: Any = build(model.spec.sample_options, options, f"sampling {model.spec.name}")
     count = modality_of(model.spec.modality).spec.count if n is None else n
     return draw(model, count, seed=seed, options=sample_options, batch_size=batch_size, label=number, progress=progress)
+
+
+def _model_and_class(
+    run: str | Path | RunFolder | Generator, label: str | int | None, weights: str, device: str, runs_dir: str | None
+) -> tuple[Generator, int | None]:
+    """The model of a run, or the one that is given, and the position of a class by its name."""
+    if isinstance(run, Generator):
+        owner = f"this {run.spec.name}"
+        return run, None if label is None else run.data.class_number(label, run.conditional, owner)
+    folder = find_run(run, runs_dir)
+    number = None if label is None else folder.class_number(label)
+    return load(folder, weights=weights, device=device), number
 
 
 def stream(
     run: str | Path | RunFolder | Generator,
     *,
     seed: int = 0,
+    label: str | int | None = None,
     weights: str = "best",
     device: str = "auto",
     runs_dir: str | None = None,
@@ -129,13 +136,15 @@ def stream(
 
     The arguments are those of `sample`. Raises `UsageError` as `sample` does, and for a model that cannot stream.
     """
-    model = run if isinstance(run, Generator) else load(run, weights=weights, device=device, runs_dir=runs_dir)
     if seed < 0:
         raise UsageError(f"seed is {seed}; allowed is 0 or more")
+    model, number = _model_and_class(run, label, weights, device, runs_dir)
     sample_options: Any = build(model.spec.sample_options, options, f"sampling {model.spec.name}")
     if not isinstance(model, Streams):
         raise UsageError(f"model {model.spec.name!r} cannot stream; use sample")
-    return _without_gradients(model.stream(options=sample_options, rng=RandomStreams(seed, 1, device=model.device)))
+    labels = with_labels(model, labels_of_samples(1, model.data, number))
+    rng = RandomStreams(seed, 1, device=model.device)
+    return _without_gradients(model.stream(options=sample_options, rng=rng, **labels))
 
 
 def _without_gradients(pieces: Iterator[str]) -> Iterator[str]:
