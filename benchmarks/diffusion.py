@@ -26,10 +26,10 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 import genzoo
-from genzoo.data.files import tick
-from genzoo.evaluation import measures
-from genzoo.evaluation.reference import reference_of
-from genzoo.samples import to_bytes
+from genzoo.evaluation.evaluate import HeldOut
+from genzoo.image import measures
+from genzoo.image.data import to_bytes
+from genzoo.interface.dataset import silent
 from genzoo_diffusion import DiffusionOptions, genzoo_generators
 from genzoo_diffusion.model import unet
 
@@ -94,9 +94,9 @@ def sampling() -> None:
 
 
 def quality(run: str) -> None:
-    """Print, as Markdown, what 500 samples of a run score for each sampler and number of steps."""
+    """Print, as Markdown, what 500 samples of a run score against test images for each sampler and number of steps."""
     model, folder = genzoo.load(run), genzoo.find_run(run)
-    reference = reference_of(folder, 500, 0, "classifier", None, tick)
+    reference = HeldOut(folder, 500, 0, "classifier", None, silent).reference
     print("| sampler | steps | above 0.9 confidence | rarest class | Fréchet distance | recall | seconds |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for sampler in ("dpm-solver++", "unipc", "ddim", "ddpm"):

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import genzoo
-from genzoo.data.builtin import load_mnist
+from genzoo.image.builtin import load_mnist
 
 
 def classifier(data: genzoo.ImageData) -> nn.Module:

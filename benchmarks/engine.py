@@ -23,13 +23,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import genzoo
-from genzoo.data.images import Order, batches
 from genzoo_vae import VAEOptions, genzoo_generators
 from genzoo_vae.model import VAE
 
 BATCH = 64
 PRESET = genzoo_generators()[0].presets["article"]
-OWN = {name: value for name, value in PRESET.items() if name in VAEOptions.__dataclass_fields__}
+OPTIONS = {name: value for name, value in PRESET.items() if name in VAEOptions.__dataclass_fields__}
 
 
 def engine(steps: int) -> float:
@@ -42,12 +41,11 @@ def engine(steps: int) -> float:
 
 def bare_loop(steps: int) -> float:
     """The same model, loss, optimiser and batches."""
-    model = VAE(VAEOptions(**OWN), DATA.spec("mnist-5k"))
+    model = VAE(VAEOptions(**OPTIONS), DATA.spec("mnist-5k"))
     optimizer = torch.optim.Adam(model.parameters(), lr=model.config.learning_rate, fused=True)
-    order = Order(len(DATA.train_images), BATCH, seed=0)
     start = time.perf_counter()
-    for batch in batches(DATA.train_images, DATA.train_labels, order, range(steps), torch.device("cpu")):
-        reconstruction, kl = model(batch.images)
+    for batch in DATA.batches(range(steps), genzoo.Share(BATCH, seed=0), torch.device("cpu")):
+        reconstruction, kl = model(batch.examples)
         loss, _, _ = model.objective(reconstruction, kl, model.config.beta)
         optimizer.zero_grad()
         loss.backward()

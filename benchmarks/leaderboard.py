@@ -13,27 +13,25 @@ from pathlib import Path
 
 import genzoo
 from genzoo.evaluation import report
-from genzoo.registry import registry
-from genzoo.run_folder import runs_folder
+from genzoo.registry.plugins import registry
+from genzoo.runs.find import runs_folder
 
 
 def trained(model: str, data: str, data_dir: str | None, runs_dir: str | None, threads: int | None) -> genzoo.RunFolder:
     """The run of a model's defaults, made now if it is not there."""
     name = f"leaderboard-{model}-{Path(data).stem}"
     path = runs_folder(runs_dir) / name
-    if (path / "run.json").exists() and (found := genzoo.RunFolder(path)).status == "finished":
-        return found
-    options = {"data_dir": data_dir, "runs_dir": runs_dir, "threads": threads}
-    given = {key: value for key, value in options.items() if value is not None}
     if path.exists():
-        return genzoo.resume(path, runs_dir=runs_dir)
-    return genzoo.train(model, name=name, data=data, **given)
+        run = genzoo.RunFolder(path)
+        return run if run.status == "finished" else genzoo.resume(run)
+    options = {"data_dir": data_dir, "runs_dir": runs_dir, "threads": threads}
+    return genzoo.train(model, name=name, data=data, **{k: v for k, v in options.items() if v is not None})
 
 
-def costs(found: list[genzoo.Evaluation], runs: list[genzoo.RunFolder]) -> str:
+def costs(results: list[genzoo.Evaluation], runs: list[genzoo.RunFolder]) -> str:
     """What each run cost, as Markdown."""
     lines = ["| Run | Parameters | Training | Threads | Sampling |", "| --- | ---: | ---: | ---: | ---: |"]
-    for result, run in zip(found, runs, strict=True):
+    for result, run in zip(results, runs, strict=True):
         facts, threads = result.facts, run.record["environment"]["threads"]
         rate = result.protocol["samples"] / facts["sampling_seconds"]
         lines.append(
@@ -48,16 +46,27 @@ NO_CLAIM = {  # in which noise is as good as can be
 }  # fmt: skip
 
 
-def worse_than_trivial(found: list[genzoo.Evaluation]) -> list[str]:
-    """Where a model does not beat its baseline."""
-    return [
-        f"{result.run}, {measure.name}: {measure.value:.4g}, and the trivial model has {measure.baseline:.4g}"
-        for result in found
-        for measure in result.measures
-        if measure.baseline is not None
-        and measure.name not in NO_CLAIM
-        and (measure.value - measure.baseline) * (1 if measure.better == "lower" else -1) >= 0
-    ]
+def worse_than_trivial(results: list[genzoo.Evaluation]) -> list[str]:
+    """Where a model does not beat its baseline: the first column beside the floor."""
+    lines = []
+    for result in results:
+        column = next(name for name in result.columns if name != "floor")
+        for measure in result.measures:
+            trivial = measure.references.get(column)
+            if trivial is None or measure.name in NO_CLAIM:
+                continue
+            if (measure.value - trivial) * (1 if measure.better == "lower" else -1) >= 0:
+                lines.append(
+                    f"{result.run}, {measure.name}: {measure.value:.4g}, and the trivial model has {trivial:.4g}"
+                )
+    return lines
+
+
+def modality_of(data: str) -> str:
+    """What kind of data a name or a path stands for; a folder is taken for one of images."""
+    named = {name: spec.modality for name, _, spec in registry().datasets}
+    by_suffix = {suffix: name for name, _, spec in registry().modalities for suffix in spec.suffixes}
+    return named.get(data) or by_suffix.get(Path(data).suffix.lower(), "image")
 
 
 def main() -> None:
@@ -69,18 +78,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--html", type=Path)
     arguments = parser.parse_args()
-    texts = {name for name, _, spec in registry().datasets if spec.modality == "text"}
-    modality = "text" if arguments.data in texts or arguments.data.endswith((".txt", ".md", ".jsonl")) else "image"
-    own = [m.name for m in genzoo.list_models() if m.modality == modality and m.target.startswith("genzoo_")]
-    given = arguments.data, arguments.data_dir, arguments.runs_dir, arguments.threads
-    runs = [trained(model, *given) for model in arguments.models or own]
-    found = genzoo.compare(runs, data_dir=arguments.data_dir)
-    print(report.markdown(found))
-    print(costs(found, runs), "\n")
-    for line in worse_than_trivial(found):
+    modality = modality_of(arguments.data)
+    built_in = [m.name for m in genzoo.list_models() if m.modality == modality and m.target.startswith("genzoo_")]
+    where = arguments.data, arguments.data_dir, arguments.runs_dir, arguments.threads
+    runs = [trained(model, *where) for model in arguments.models or built_in]
+    results = genzoo.compare(runs, data_dir=arguments.data_dir)
+    print(report.markdown(results))
+    print(costs(results, runs), "\n")
+    for line in worse_than_trivial(results):
         print(f"- {line}")
     if arguments.html:
-        report.write_page(arguments.html, found, list(runs))
+        report.write_page(arguments.html, results, list(runs))
 
 
 if __name__ == "__main__":

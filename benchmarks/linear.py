@@ -12,8 +12,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-import genzoo
-from genzoo.linear import onednn_is_faster
+from genzoo import kernels
+from genzoo.kernels.linear import onednn_is_faster
 
 SIZES = (784, 512, 256, 512, 784)
 
@@ -36,7 +36,7 @@ def milliseconds(model: nn.Sequential, images: torch.Tensor, steps: int = 200) -
 def main() -> None:
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, oneDNN chosen: {onednn_is_faster()}")
     for batch in (32, 64, 128, 256):
-        sides = {"torch": network(nn.Linear), "genzoo": network(genzoo.Linear)}
+        sides = {"torch": network(nn.Linear), "genzoo": network(kernels.Linear)}
         images = torch.rand(batch, SIZES[0])
         times: dict[str, list[float]] = {name: [] for name in sides}
         for _ in range(8):

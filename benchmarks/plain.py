@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import transforms
 
-from genzoo.data.builtin import load_mnist_5k
+from genzoo.image import ImageTrainOptions
+from genzoo.image.builtin import load_mnist_5k
 
-DATA = load_mnist_5k(Path())
+DATA = load_mnist_5k(Path()).with_validation(ImageTrainOptions().validation)  # with genzoo's training images
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):

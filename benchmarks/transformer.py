@@ -22,15 +22,15 @@ from plain import take_turns
 from transformers import AutoModelForCausalLM
 
 import genzoo
-from genzoo.data.builtin import load
-from genzoo.data.files import tick
-from genzoo.registry import registry
-from genzoo.spec import TextTrainOptions
+from genzoo.interface.dataset import silent
+from genzoo.registry.data import open_data
+from genzoo.registry.plugins import registry
 from genzoo_transformer import TransformerOptions
 from genzoo_transformer.network import described
 
-DATA = load(TextTrainOptions(), registry(), tick)[0]
-TOKENS = torch.as_tensor(DATA.train, dtype=torch.int64)
+TEXT = registry().modalities.get("text")[1]
+DATA: Any = open_data(TEXT, TEXT.train_options(), {}, silent)[0]
+TOKENS = torch.as_tensor(DATA.tokens["train"], dtype=torch.int64)
 OFF = {"save_every": 0, "sample_every": 0, "eval_every": 0}
 PROMPT, DRAWN = 180, 40  # tokens
 
@@ -38,37 +38,37 @@ PROMPT, DRAWN = 180, 40  # tokens
 def layout(preset: str) -> dict[str, Any]:
     """The options of a preset, without dropout, in which the sides differ."""
     spec = registry().generators.get("transformer")[1]
-    chosen = {**spec.defaults, **(spec.presets[preset] if preset else {})}
-    return {key: value for key, value in chosen.items() if key not in OFF and key != "steps"} | {"dropout": 0.0}
+    values = {**spec.defaults, **(spec.presets[preset] if preset else {})}
+    return {key: value for key, value in values.items() if key not in OFF and key != "steps"} | {"dropout": 0.0}
 
 
-def engine(steps: int, given: dict[str, Any]) -> float:
+def engine(steps: int, options: dict[str, Any]) -> float:
     """Tokens a second of a genzoo training."""
     with tempfile.TemporaryDirectory() as folder:
-        run = genzoo.train("transformer", steps=steps, runs_dir=folder, **given, **OFF)
-        return steps * tokens_of_step(given) / run.record["seconds"]
+        run = genzoo.train("transformer", steps=steps, runs_dir=folder, **options, **OFF)
+        return steps * tokens_of_step(options) / run.record["seconds"]
 
 
-def tokens_of_step(given: dict[str, Any]) -> int:
-    return int(given["batch_size"] * config_of(given).context_length)
+def tokens_of_step(options: dict[str, Any]) -> int:
+    return int(options["batch_size"] * config_of(options).context_length)
 
 
-def config_of(given: dict[str, Any]) -> TransformerOptions:
-    return TransformerOptions(**{key: value for key, value in given.items() if hasattr(TransformerOptions(), key)})
+def config_of(options: dict[str, Any]) -> TransformerOptions:
+    return TransformerOptions(**{key: value for key, value in options.items() if hasattr(TransformerOptions(), key)})
 
 
 def plain_network(config: TransformerOptions) -> Any:
     return AutoModelForCausalLM.from_config(described(config, DATA.tokenizer.size), attn_implementation="sdpa")
 
 
-def plain(steps: int, given: dict[str, Any]) -> float:
+def plain(steps: int, options: dict[str, Any]) -> float:
     """The same of a plain loop."""
-    config = config_of(given)
+    config = config_of(options)
     length, network = config.context_length, plain_network(config).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=0.1)
     start = time.perf_counter()
     for _ in range(steps):
-        places = torch.randint(0, len(TOKENS) - length, (given["batch_size"],)).tolist()
+        places = torch.randint(0, len(TOKENS) - length, (options["batch_size"],)).tolist()
         x = torch.stack([TOKENS[place : place + length] for place in places])
         y = torch.stack([TOKENS[place + 1 : place + 1 + length] for place in places])
         loss = F.cross_entropy(network(input_ids=x).logits.flatten(0, 1), y.flatten())
@@ -76,7 +76,7 @@ def plain(steps: int, given: dict[str, Any]) -> float:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
-    return steps * tokens_of_step(given) / (time.perf_counter() - start)
+    return steps * tokens_of_step(options) / (time.perf_counter() - start)
 
 
 def cached(count: int, model: Any) -> float:
@@ -110,19 +110,19 @@ def main() -> None:
     parser.add_argument("--architecture", default="llama", help="gpt2 or llama.")
     parser.add_argument("--sampling", action="store_true", help="Draw text instead.")
     arguments = parser.parse_args()
-    given = layout(arguments.preset) | {"architecture": arguments.architecture}
+    options = layout(arguments.preset) | {"architecture": arguments.architecture}
     if arguments.sampling:
         with tempfile.TemporaryDirectory() as folder:
             model = genzoo.load(
-                genzoo.train("transformer", steps=1, runs_dir=folder, **given | {"batch_size": 1}, **OFF)
+                genzoo.train("transformer", steps=1, runs_dir=folder, **options | {"batch_size": 1}, **OFF)
             )
         sides = {
             "genzoo": partial(cached, model=model),
-            "recomputing": partial(recomputing, network=plain_network(config_of(given)).eval()),
+            "recomputing": partial(recomputing, network=plain_network(config_of(options)).eval()),
         }
         take_turns(sides, arguments.rounds, 3, unit="tokens")
     else:
-        sides = {"genzoo": partial(engine, given=given), "plain loop": partial(plain, given=given)}
+        sides = {"genzoo": partial(engine, options=options), "plain loop": partial(plain, options=options)}
         take_turns(sides, arguments.rounds, arguments.steps, unit="tokens")
 
 

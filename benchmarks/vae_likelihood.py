@@ -15,31 +15,29 @@ import time
 import torch
 
 import genzoo
-from genzoo.data.builtin import load as load_data
-from genzoo.data.files import tick
-from genzoo.registry import registry
-from genzoo.spec import ImageTrainOptions
+from genzoo.runs.data import load_data
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="mnist")
     parser.add_argument("--data-dir")
-    parser.add_argument("--run", help="a run to estimate for, instead of training one")
+    parser.add_argument("--run", help="a run to estimate for on its own data, instead of training one")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--k", type=int, default=1000)
     arguments = parser.parse_args()
-    chosen = {"data": arguments.data, "data_dir": arguments.data_dir}
     started = time.perf_counter()
-    length = {"steps": arguments.steps} if arguments.steps else {}
-    run = (
-        genzoo.find_run(arguments.run) if arguments.run else genzoo.train("vae", preset="binarized", **chosen, **length)
-    )
+    if arguments.run:
+        run = genzoo.find_run(arguments.run)
+    else:
+        options = {"data": arguments.data, "data_dir": arguments.data_dir, "steps": arguments.steps}
+        present = {name: value for name, value in options.items() if value is not None}
+        run = genzoo.train("vae", preset="binarized", **present)
     wall = time.perf_counter() - started
     model = genzoo.load(run)
-    data, _ = load_data(ImageTrainOptions(**chosen), registry(), tick)
-    generator = torch.Generator().manual_seed(0)
-    images = torch.bernoulli(data.test_images.float() / 255, generator=generator)
+    dataset, _ = load_data(run, arguments.data_dir)
+    grey = torch.cat([batch.examples for batch in dataset.examples("test", torch.device("cpu"))])
+    images = torch.bernoulli(grey, generator=torch.Generator().manual_seed(0)).to(model.device)
     torch.manual_seed(0)
     started = time.perf_counter()
     nats = torch.cat([-model.log_likelihood(part, num_samples=arguments.k) for part in images.split(100)])

@@ -1,14 +1,17 @@
 """What a person types and sees."""
 
+import itertools
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import genzoo
-from genzoo.cli import cli
+from genzoo.cli import cli, progress
 
 pytestmark = pytest.mark.usefixtures("toy")
 HEAVY = ("torch", "numpy", "torchvision", "transformers", "diffusers", "accelerate", "PIL", "rich", "sklearn")
@@ -47,7 +50,7 @@ def test_nothing_heavy_is_imported_before_it_is_needed(arguments, status):
 
 
 def test_importing_the_library_is_light():
-    code = "import sys, genzoo; genzoo.list_models(); genzoo.runs(); print(*sys.modules)"
+    code = "import sys, genzoo; genzoo.list_models(); genzoo.list_runs(); print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {name.partition(".")[0] for name in out.split()} & set(HEAVY)
 
@@ -91,6 +94,84 @@ def test_a_bare_command_shows_its_help(genzoo_command, arguments):
     assert outcome.err.count("\n") > 5
 
 
+def test_the_list_of_one_modality(genzoo_command):
+    listed = genzoo_command("list", "--modality", "text")
+    assert (listed.status, [line.split()[0] for line in listed.out.splitlines()]) == (0, ["MODEL", "transformer"])
+    models = json.loads(genzoo_command("list", "--modality", "image", "--json").out)
+    assert {"vae", "toy"} <= {model["name"] for model in models}
+    assert {model["modality"] for model in models} == {"image"}
+    refused = genzoo_command("list", "--modality", "texts")
+    assert (refused.status, refused.out) == (2, "")
+    assert refused.err == "genzoo: unknown modality 'texts'; did you mean 'text'?\n"
+
+
+def test_a_modality_without_models_is_said(genzoo_command, monkeypatch):
+    monkeypatch.setenv("GENZOO_PLUGINS", "toy")
+    assert genzoo_command("list", "--modality", "text").out.startswith("no models of modality text are installed")
+
+
+LOUD = r"""
+    from dataclasses import dataclass
+
+    import genzoo
+    from genzoo import CommandSpec, DatasetSpec, GeneratorSpec, option
+
+    RAW = "x\x1b]0;title\x07\x1b[31m\n\rEND"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        width: int = option(1, help="h" + RAW, unit="u" + RAW)
+        text: str = option("d" + RAW, help="h" + RAW)
+        style: str = option("c" + RAW, help="h" + RAW, choices=("c" + RAW, "plain"))
+
+    @genzoo.hookimpl
+    def genzoo_generators():
+        return [
+            GeneratorSpec(
+                name="loud", summary="s" + RAW, modality="image", target="nothing:X", config=Options, paper="p" + RAW,
+                defaults={"steps": 1, "text": "e" + RAW}, presets={"n" + RAW: {"text": "v" + RAW}},
+            )
+        ]
+
+    @genzoo.hookimpl
+    def genzoo_datasets():
+        return [DatasetSpec(name="sky", summary="s" + RAW, modality="image", target="loud:broken")]
+
+    @genzoo.hookimpl
+    def genzoo_commands():
+        return [CommandSpec(name="shout", summary="s" + RAW, target="loud:no")]
+
+    def broken(data_dir):
+        raise ValueError(RAW)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["list"], 0), (["plugins"], 0), (["data"], 0), (["doctor"], 1), (["--help"], 0), (["info", "loud"], 0),
+        (["train", "--help"], 0), (["train", "loud", "--help"], 0), (["train", "toy", "--data", "sky"], 1),
+        (["train", "loud"], 1), (["shout"], 1), (["train", "loud", "--style", "x\x1b]0;title\x07\n\rEND"], 2),
+        (["train", "loud", "--preset", "x\x1b]0;title\x07\n\rEND"], 2), (["info", "x\x1b]0;title\x07\n\rEND"], 2),
+    ],
+)  # fmt: skip
+def test_what_a_terminal_would_obey_is_not_printed(install, genzoo_command, monkeypatch, arguments, status):
+    from click import _compat, utils
+
+    for module in (_compat, utils):  # as on a terminal: elsewhere click leaves colours out by itself
+        monkeypatch.setattr(module, "should_strip_ansi", lambda *_: False)
+    install("loud", LOUD)
+    install("failing", r"raise RuntimeError('x\x1b]0;title\x07\n\rEND')")
+    install("refusing", r"import genzoo; raise genzoo.UsageError('x\x1b]0;title\x07\n\rEND')")
+    outcome = genzoo_command(*arguments)
+    assert outcome.status == status
+    text = outcome.out + outcome.err
+    assert not set(text) - {"\n"} & {chr(code) for code in (*range(32), *range(127, 160))}
+    assert not any(line.strip().startswith("END") for line in text.splitlines() if "--help" not in arguments)
+    if status == 2:
+        assert outcome.err.count("\n") == 1
+
+
 def test_without_models_the_list_says_where_they_are(genzoo_command, monkeypatch):
     monkeypatch.setenv("GENZOO_PLUGINS", "")
     assert 'pip install "genzoo[all]"' in genzoo_command("list").out
@@ -98,7 +179,7 @@ def test_without_models_the_list_says_where_they_are(genzoo_command, monkeypatch
 
 
 def test_a_disk_that_fails_is_one_line(genzoo_command, monkeypatch):
-    from genzoo.logbook import Logbook
+    from genzoo.training.logbook import Logbook
 
     def full(*_):
         raise OSError(28, "No space left on device", "metrics.jsonl")
@@ -111,7 +192,7 @@ def test_a_disk_that_fails_is_one_line(genzoo_command, monkeypatch):
 
 def test_precedence_and_what_run_json_keeps(tmp_path, genzoo_command):
     (tmp_path / "o.toml").write_text('width = 10\nrate = 0.1\nstyle = "fancy"\nsteps = 7\npreset = "wide"\n')
-    given = [
+    arguments = [
         "--config",
         tmp_path / "o.toml",
         "--set",
@@ -123,7 +204,7 @@ def test_precedence_and_what_run_json_keeps(tmp_path, genzoo_command):
         "--name",
         "one",
     ]
-    assert genzoo_command("train", "toy", *given).status == 0
+    assert genzoo_command("train", "toy", *arguments).status == 0
     record = genzoo.find_run("one").record
     assert (record["options"]["width"], record["options"]["rate"], record["options"]["style"]) == (12, 0.2, "fancy")
     assert record["training"]["batch_size"] == 4  # of the preset, which the file names
@@ -143,10 +224,10 @@ def test_flags_lists_and_their_negation(genzoo_command):
 
 def test_help_lists_the_models_options_apart(genzoo_command):
     text = genzoo_command("train", "toy", "--help").out
-    own, _, training = text.partition("Options of every training:")
-    assert "--width INT" in own
-    assert "[1 <= x <= 64; default: 8]" in " ".join(own.split())
-    assert "--pause" in own
+    of_model, _, training = text.partition("Options of every training:")
+    assert "--width INT" in of_model
+    assert "[1 <= x <= 64; default: 8]" in " ".join(of_model.split())
+    assert "--pause" in of_model
     assert "--batch-size INT" in training
     assert "default: 8" in training.partition("--batch-size")[2].partition("--device")[0]  # the model's default
     assert "--width" not in training
@@ -218,6 +299,32 @@ def test_a_file_that_says_nothing_is_exit_status_1(genzoo_command, tmp_path):
     assert "does not say that it was generated" in outcome.out
 
 
+def test_several_files_say_what_they_are(genzoo_command, tmp_path):
+    from PIL import Image
+
+    genzoo_command("train", "toy", "--name", "one")
+    first, second, silent = (tmp_path / name for name in ("a.png", "b.npz", "c.png"))
+    for path, seed in ((first, 3), (second, 4)):
+        assert genzoo_command("sample", "one", "--seed", seed, "--out", path).status == 0
+    Image.new("L", (4, 4)).save(silent)
+    both = genzoo_command("provenance", first, second)
+    assert both.status == 0
+    of_first, _, of_second = both.out.partition(f"{second}:\n")
+    assert of_first.startswith(f"{first}:\n")
+    for text, seed in ((of_first, "3"), (of_second, "4")):
+        assert "trainedAlgorithmicMedia" in text
+        assert [line.split() for line in text.splitlines() if line.split()[0] == "seed"] == [["seed", seed]]
+    listed = json.loads(genzoo_command("provenance", first, second, "--json").out)
+    assert [(entry["file"], entry["genzoo"]["seed"]) for entry in listed] == [(str(first), 3), (str(second), 4)]
+    for arguments in ([first, silent], [silent, first]):
+        some = genzoo_command("provenance", *arguments)
+        assert (some.status, f"{silent} does not say that it was generated" in some.out) == (1, True)
+        assert "trainedAlgorithmicMedia" in some.out
+        some = genzoo_command("provenance", *arguments, "--json")
+        assert (some.status, {entry["genzoo"] is None for entry in json.loads(some.out)}) == (1, {True, False})
+    assert genzoo_command("provenance", first, tmp_path / "none.png").status == 2
+
+
 def test_runs_that_cannot_be_found(genzoo_command, tmp_path):
     genzoo_command("train", "toy", "--name", "first-one")
     assert "did you mean 'first-one'?" in genzoo_command("sample", "first-on").err
@@ -248,7 +355,7 @@ def test_show_lays_grids_and_curves_in_one_picture(genzoo_command, tmp_path):
         assert picture.size == (1500, 590)  # grids above one line of curves
         colours = {colour for _, colour in picture.getcolors(picture.width * picture.height)}
     assert len(colours) > 100
-    assert genzoo.provenance.read(run.path / "show.png")["genzoo"]["operation"] == "show"
+    assert genzoo.read_provenance(run.path / "show.png")["genzoo"]["operation"] == "show"
     run.metrics_file.unlink()  # a run that was killed before its first line
     for path in run.samples():
         path.unlink()
@@ -283,6 +390,51 @@ def test_shell_completion_knows_models_runs_and_choices():
     assert complete(["trai"], "trai") == [] or "train" in complete([], "trai")
 
 
+def test_a_reader_that_goes_does_not_end_a_training():
+    """`genzoo train toy 2>&1 | head -1`, with a line after each step."""
+    code = "from genzoo.cli import main, progress; progress.PLAIN_EVERY = progress.NOT_BEFORE = 0.0; main()"
+    settings = ["--set", "pause=0.1", "--set", "log_every=1"]
+    training = subprocess.Popen(
+        [sys.executable, "-c", code, "train", "toy", "--name", "one", *settings],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent / "toy")},
+    )
+    reader = subprocess.Popen(["head", "-1"], stdin=training.stdout, stdout=subprocess.PIPE, text=True)
+    training.stdout.close()  # only the reader has it now
+    line, _ = reader.communicate(timeout=120)
+    assert line == "one: to step 12 on cpu\n"
+    assert training.wait(timeout=120) == 0
+    run = genzoo.find_run("one")
+    assert (run.status, run.step, len(run.metrics())) == ("finished", 12, 12)
+    assert run.training_samples()[-1][0] == 12
+
+
+def test_without_a_terminal_no_line_is_printed_twice(genzoo_command, monkeypatch):
+    monkeypatch.setattr(progress, "PLAIN_EVERY", 0.0)
+    monkeypatch.setattr(progress, "NOT_BEFORE", 0.0)
+    outcome = genzoo_command("train", "toy", "--name", "one", "--log-every", "1")
+    lines = outcome.err.splitlines()
+    assert len(lines) >= 13
+    assert all(line != after for line, after in itertools.pairwise(lines))
+    sampled = genzoo_command("sample", "one", "-n", 10, "--batch-size", 2).err.splitlines()
+    assert sampled == [f"sampling: {count} of 10" for count in (2, 4, 6, 8, 10)]
+
+
+def test_what_was_just_said_is_not_said_again(capsys, monkeypatch):
+    clock = itertools.count(100.0, 60.0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    lines = progress.PlainLines()
+    for done in (1, 5, 5, 5):
+        lines.data("reading", done, 5)
+    run = SimpleNamespace(name="one", step=0, steps_total=2, seconds=3.0, device="cpu")
+    for step in (1, 1, 2, 2):
+        lines.genzoo_run_logged(run, step, {"step": step, "loss": 0.5})
+    assert capsys.readouterr().err.splitlines() == [
+        "reading: 1 of 5", "reading: 5 of 5", "step 1/2  3 s left  loss 0.5", "step 2/2  0 s left  loss 0.5",
+    ]  # fmt: skip
+
+
 def test_a_bar_is_drawn_on_a_terminal():
     import pty
 
@@ -310,3 +462,111 @@ def test_a_bar_is_drawn_on_a_terminal():
     assert "12/12" in text
     assert "samples/s" in text
     assert "loss" in text
+
+
+def test_a_class_is_drawn_by_its_label(genzoo_command, tmp_path):
+    import numpy as np
+
+    genzoo_command("train", "toy", "--name", "one", "--conditional")
+    drawn = genzoo_command("sample", "one", "-n", 3, "--label", "b", "--out", tmp_path / "b.npz")
+    assert drawn.status == 0
+    with np.load(tmp_path / "b.npz") as arrays:
+        assert (arrays["images"] == 191).all()  # 0.75
+        assert arrays["labels"].tolist() == [1, 1, 1]
+    assert genzoo.read_provenance(tmp_path / "b.npz")["genzoo"]["label"] == "b"
+    assert genzoo_command("sample", "one", "--out", tmp_path / "all.npz").status == 0
+    with np.load(tmp_path / "all.npz") as arrays:
+        assert arrays["labels"].tolist() == [0, 1] * 8  # 8 of each class
+        assert arrays["images"].mean((1, 2, 3)).tolist() == [64, 191] * 8
+    refused = genzoo_command("sample", "one", "--label", "c")
+    assert (refused.status, "--label is 'c'; the classes of run 'one' are a, b" in refused.err) == (2, True)
+    genzoo_command("train", "toy", "--name", "plain")
+    refused = genzoo_command("sample", "plain", "--label", "b")
+    assert (refused.status, "was not trained with labels" in refused.err) == (2, True)
+
+
+WORDS = """
+    from dataclasses import dataclass
+
+    import torch
+
+    import genzoo
+    from genzoo import Batch, Dataset, DatasetSpec, DataSpec, GeneratorSpec, Modality, ModalitySpec, option
+    from genzoo.text import TextTrainOptions, TextWriteOptions
+    from genzoo.text.modality import TextModality
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        conditional: bool = option(False, help="Learn from labels.")
+
+    class Words(Dataset):
+        def spec(self, name):
+            counts = {"train_count": 8, "validation_count": 8, "test_count": 8}
+            return DataSpec(
+                name=name, modality="words", shape=(1,), classes=("low", "high"), fingerprint="0", **counts
+            )
+
+        def count(self, part):
+            return 8
+
+        def take(self, part, index, device):
+            return Batch(index[:, None].to(device), (index % 2).to(device))
+
+    class Labelled(TextModality):
+        take, score, equip = Modality.take, Modality.score, Modality.equip
+
+    class Speller(genzoo.Generator):
+        def __init__(self, config, data):
+            super().__init__(config, data)
+            self.weight = torch.nn.Parameter(torch.zeros(()))
+
+        def fit(self, run):
+            for _ in run.batches():
+                run.log(loss=self.weight)
+
+        def sample(self, count, *, options, rng, labels):
+            return ["HIGH" if label else "low" for label in labels]
+
+        def stream(self, *, options, rng, labels):
+            yield from self.sample(1, options=options, rng=rng, labels=labels)[0]
+
+    def load(data_dir):
+        return Words()
+
+    @genzoo.hookimpl
+    def genzoo_modalities():
+        return [
+            ModalitySpec(
+                name="words", summary="s", target="words:Labelled", train_options=TextTrainOptions,
+                write_options=TextWriteOptions, count=1,
+            )
+        ]
+
+    @genzoo.hookimpl
+    def genzoo_datasets():
+        return [DatasetSpec(name="two-words", summary="s", modality="words", target="words:load")]
+
+    @genzoo.hookimpl
+    def genzoo_generators():
+        defaults = {"steps": 1, "batch_size": 4, "data": "two-words", "conditional": True}
+        return [
+            GeneratorSpec(
+                name="speller", summary="s", modality="words", target="words:Speller", config=Options, defaults=defaults
+            )
+        ]
+"""
+
+
+def test_what_is_printed_can_have_classes_too(install, genzoo_command, tmp_path):
+    install("words", WORDS)
+    assert genzoo_command("train", "speller", "--name", "one").status == 0
+    assert genzoo_command("sample", "one", "--label", "high").out == "HIGH\n"
+    assert genzoo_command("sample", "one", "-n", 1).out == "low\n"  # streamed
+    assert "".join(genzoo.stream("one")) == "low"
+    assert "".join(genzoo.stream("one", label="high")) == "HIGH"
+    both = json.loads(genzoo_command("sample", "one", "--json").out)
+    assert (both["count"], both["samples"]) == (2, ["low", "HIGH"])
+    assert genzoo_command("sample", "one", "--label", "high", "--out", tmp_path / "a.txt").status == 0
+    assert (tmp_path / "a.txt").read_text() == "HIGH"
+    assert genzoo.read_provenance(tmp_path / "a.txt")["genzoo"]["label"] == "high"
+    assert genzoo_command("sample", "one", "--label", "middle").status == 2

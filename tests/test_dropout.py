@@ -1,9 +1,9 @@
-"""`genzoo.Dropout` is dropout: what is left out, what is scaled, and what goes back."""
+"""`genzoo.kernels.Dropout` is dropout: what is left out, what is scaled, and what goes back."""
 
 import pytest
 import torch
 
-import genzoo
+from genzoo.kernels import Dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
@@ -11,7 +11,7 @@ import genzoo
 def test_each_element_is_kept_with_the_same_chance_and_scaled(p, layout):
     torch.manual_seed(0)
     x = torch.ones(64, 7, 9, 11).contiguous(memory_format=layout).requires_grad_()
-    y = genzoo.Dropout(p)(x)
+    y = Dropout(p)(x)
     kept = (y > 0).float()
     assert y.stride() == x.stride()
     error = (p * (1 - p) / 64) ** 0.5
@@ -24,7 +24,7 @@ def test_each_element_is_kept_with_the_same_chance_and_scaled(p, layout):
 
 def test_elements_that_share_random_bits_are_independent():
     torch.manual_seed(0)
-    kept = (genzoo.Dropout(0.3)(torch.ones(200_000)) > 0).float().view(-1, 4)
+    kept = (Dropout(0.3)(torch.ones(200_000)) > 0).float().view(-1, 4)
     assert (kept.T.corrcoef() - torch.eye(4)).abs().max() < 0.03
 
 
@@ -33,11 +33,11 @@ def test_it_is_a_function_of_the_seed_and_off_where_it_should_be():
     drawn = []
     for _ in range(2):
         torch.manual_seed(3)
-        drawn.append(genzoo.Dropout(0.4)(x))
+        drawn.append(Dropout(0.4)(x))
     assert torch.equal(*drawn)
-    assert torch.equal(genzoo.Dropout(0.4).eval()(x), x)
-    assert torch.equal(genzoo.Dropout(0.0)(x), x)
-    assert (genzoo.Dropout(1.0)(x) == 0).all()
-    assert genzoo.Dropout(0.5)(torch.empty(0, 3)).shape == (0, 3)
+    assert torch.equal(Dropout(0.4).eval()(x), x)
+    assert torch.equal(Dropout(0.0)(x), x)
+    assert (Dropout(1.0)(x) == 0).all()
+    assert Dropout(0.5)(torch.empty(0, 3)).shape == (0, 3)
     turned = torch.ones(6, 4).t()[:, ::2]  # with gaps
-    assert set(genzoo.Dropout(0.5)(turned).unique().tolist()) <= {0.0, 2.0}
+    assert set(Dropout(0.5)(turned).unique().tolist()) <= {0.0, 2.0}

@@ -10,10 +10,13 @@ import torch
 from prdc import compute_prdc
 
 import genzoo
-from genzoo import GenzooError, UsageError, provenance
-from genzoo.evaluation import METRICS, features, measures, report, text
-from genzoo.evaluation import images as of
-from genzoo.registry import registry
+from genzoo import GenzooError, ImageData, UsageError, read_provenance
+from genzoo.evaluation import report
+from genzoo.evaluation.evaluate import HeldOut
+from genzoo.image import distances, features, measures
+from genzoo.interface.dataset import silent
+from genzoo.interface.specs import load_target
+from genzoo.registry.plugins import registry
 
 # Of two sets
 
@@ -27,30 +30,37 @@ def test_the_frechet_distance_of_two_gaussians_is_its_closed_form():
     scale = torch.linspace(0.5, 2, 8, dtype=torch.float64)
     one, other = normal(200_000), normal(200_000, seed=1, mean=0.7, scale=scale)
     exact = 8 * 0.7**2 + float((1 - scale).square().sum())  # commuting covariances: |m|^2 + sum (s_1 - s_2)^2
-    assert of.frechet_distance(one, other) == pytest.approx(exact, rel=0.01)
+    assert distances.frechet_distance(one, other) == pytest.approx(exact, rel=0.01)
     turn, _ = torch.linalg.qr(normal(8, seed=2))
-    assert of.frechet_distance(one @ turn, other @ turn) == pytest.approx(of.frechet_distance(one, other), rel=1e-9)
+    assert distances.frechet_distance(one @ turn, other @ turn) == pytest.approx(
+        distances.frechet_distance(one, other), rel=1e-9
+    )
 
 
 def test_identical_sets_are_at_no_distance():
     rows = normal(500)
-    assert of.frechet_distance(rows, rows) == pytest.approx(0, abs=1e-9)
-    assert of.precision(rows, rows).mean() == of.recall(rows, rows).mean() == of.coverage(rows, rows).mean() == 1
+    assert distances.frechet_distance(rows, rows) == pytest.approx(0, abs=1e-9)
+    assert (
+        distances.precision(rows, rows).mean()
+        == distances.recall(rows, rows).mean()
+        == distances.coverage(rows, rows).mean()
+        == 1
+    )
 
 
 def test_the_frechet_distance_of_singular_covariances_is_finite():
     flat = normal(100)
     flat[:, 3] = 0.0
-    assert of.frechet_distance(flat, flat) == pytest.approx(0, abs=1e-6)
-    assert of.frechet_distance(flat[:5], flat[:5]) == pytest.approx(0, abs=1e-6)
+    assert distances.frechet_distance(flat, flat) == pytest.approx(0, abs=1e-6)
+    assert distances.frechet_distance(flat[:5], flat[:5]) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_kernel_distance_agrees_with_torchmetrics_and_has_no_bias():
     from torchmetrics.image.kid import poly_mmd
 
     one, other = normal(300), normal(300, seed=1, mean=0.3)
-    assert of.kernel_distance(one, other) == pytest.approx(float(poly_mmd(one, other)), rel=1e-9)
-    alike = [of.kernel_distance(normal(100, seed=s), normal(100, seed=s + 1000)) for s in range(100)]
+    assert distances.kernel_distance(one, other) == pytest.approx(float(poly_mmd(one, other)), rel=1e-9)
+    alike = [distances.kernel_distance(normal(100, seed=s), normal(100, seed=s + 1000)) for s in range(100)]
     assert abs(np.mean(alike)) < 3 * np.std(alike) / 10
 
 
@@ -59,39 +69,39 @@ def test_precision_recall_density_and_coverage_agree_with_the_reference(counts):
     real, fake = normal(counts[0], 16), normal(counts[1], 16, seed=1, mean=0.2)
     theirs = compute_prdc(real.numpy(), fake.numpy(), nearest_k=5)
     for name, value in theirs.items():
-        assert getattr(of, name)(real, fake, 5).mean().item() == pytest.approx(value, abs=1e-6), name
+        assert getattr(distances, name)(real, fake, 5).mean().item() == pytest.approx(value, abs=1e-6), name
 
 
 def test_a_mode_that_is_missing_lowers_recall_and_coverage_and_not_precision():
     real = torch.cat([normal(300), normal(300, seed=1, mean=8)])
     whole = torch.cat([normal(300, seed=2), normal(300, seed=3, mean=8)])
     half = torch.cat([normal(300, seed=2), normal(300, seed=4)])
-    for measure in (of.recall, of.coverage):
+    for measure in (distances.recall, distances.coverage):
         assert measure(real, whole).mean() > 0.85
         assert measure(real, half).mean() < 0.6
-    assert of.precision(real, half).mean() > of.precision(real, whole).mean() - 0.05
+    assert distances.precision(real, half).mean() > distances.precision(real, whole).mean() - 0.05
 
 
 def test_samples_of_the_data_cannot_be_told_from_them():
-    assert of.told_apart(normal(2000), normal(2000, seed=1)).mean() == pytest.approx(0.5, abs=0.03)
-    assert of.told_apart(normal(500), normal(500, seed=1, mean=10)).mean() == 1
+    assert distances.told_apart(normal(2000), normal(2000, seed=1)).mean() == pytest.approx(0.5, abs=0.03)
+    assert distances.told_apart(normal(500), normal(500, seed=1, mean=10)).mean() == 1
 
 
 def test_neighbours_leave_out_what_an_image_is_itself():
     rows = normal(50)
-    found, which = of.nearest(rows, rows, torch.arange(50))
-    assert (which != torch.arange(50)).all()
-    assert torch.allclose(found, of.nearest_of_its_own(rows))
+    distance, index = distances.nearest(rows, rows, torch.arange(50))
+    assert (index != torch.arange(50)).all()
+    assert torch.allclose(distance, distances.nearest_of_its_own(rows))
     brute = torch.cdist(rows, rows).fill_diagonal_(torch.inf)
-    assert torch.allclose(found, brute.min(1).values)
-    assert torch.allclose(of.radii(rows, 3), brute.sort(1).values[:, 2])
+    assert torch.allclose(distance, brute.min(1).values)
+    assert torch.allclose(distances.radii(rows, 3), brute.sort(1).values[:, 2])
 
 
 def test_the_gaussian_baseline_has_the_mean_and_covariance_of_the_pixels():
     rng = np.random.default_rng(0)
     mix = torch.randn(6, 6, generator=torch.Generator().manual_seed(0)) * 10
     images = (128 + torch.randn(5000, 6, generator=torch.Generator().manual_seed(1)) @ mix).round().clamp(0, 255)
-    drawn = of.gaussian(images.to(torch.uint8).view(-1, 1, 2, 3), 20_000, rng).flatten(1).double()
+    drawn = distances.gaussian(images.to(torch.uint8).view(-1, 1, 2, 3), 20_000, rng).flatten(1).double()
     assert torch.allclose(drawn.mean(0), images.double().mean(0), atol=1)
     wanted = images.double().T.cov()
     assert (drawn.T.cov() - wanted).abs().max() < 0.06 * wanted.abs().max()
@@ -124,8 +134,9 @@ DATA = """
         return images.to(torch.uint8), torch.arange(count) % 2
 
     def load(data_dir):
-        (a, x), (b, y) = bars(400, 0), bars(200, 1)
-        return genzoo.ImageData(train_images=a, train_labels=x, test_images=b, test_labels=y, classes=("up", "across"))
+        (a, x), (b, y), (c, z) = bars(400, 0), bars(200, 1), bars(120, 2)
+        return genzoo.ImageData(train_images=a, train_labels=x, validation_images=c, validation_labels=z,
+            test_images=b, test_labels=y, classes=("up", "across"))
 
     def load_plain(data_dir):
         return genzoo.ImageData(train_images=bars(60, 0)[0], test_images=bars(40, 1)[0])
@@ -142,7 +153,7 @@ DATA = """
                 run.log(loss=1.0)
             kind = self.config.kind
             if kind == "copies" or kind == "bad":
-                self.memory.data = torch.cat([b.images for b in run.training_images(10**6)])
+                self.memory.data = torch.cat([b.images for b in run.training_examples(10**6)])
             else:
                 fresh, labels = bars(40_000 if kind == "half" else 20_000, 7)
                 if kind == "half":
@@ -163,12 +174,20 @@ DATA = """
         def reconstruct(self, images, labels=None):
             return images
 
+    class Words(genzoo.Generator):
+        def fit(self, run):
+            for _ in run.batches(length=4):
+                run.log(loss=1.0)
+        def sample(self, count, *, options, rng):
+            return ["a word"] * count
+
     @genzoo.hookimpl
     def genzoo_generators():
+        defaults = {"steps": 1, "sample_every": 0, "eval_every": 0}
         return [GeneratorSpec(
             name="mem", summary="-", modality="image", target="zoo_eval:Model", config=Options,
-            sample_options=SampleOptions, defaults={"steps": 1, "data": "bars", "sample_every": 0, "eval_every": 0},
-        )]
+            sample_options=SampleOptions, defaults=defaults | {"data": "bars"},
+        ), GeneratorSpec(name="words", summary="-", modality="text", target="zoo_eval:Words", defaults=defaults)]
 
     @genzoo.hookimpl
     def genzoo_datasets():
@@ -186,7 +205,7 @@ DATA = """
     def genzoo_metrics():
         target = "zoo_eval:brightness"
         return [MetricSpec(name="brightness", summary="-", modality="image", better="higher", target=target),
-                FeatureSpec(name="first-pixels", summary="-", target="zoo_eval:thirds")]
+                FeatureSpec(name="first-pixels", summary="-", modality="image", target="zoo_eval:thirds")]
 """
 
 
@@ -204,6 +223,11 @@ def values(result):
     return {measure.name: measure for measure in result.measures}
 
 
+def measures_of(modality):
+    """Names of genzoo's own measures, in the order of a report."""
+    return [spec.name for plugin, spec in registry().metrics.of_modality(modality) if plugin.distribution == "genzoo"]
+
+
 def test_an_evaluation_is_the_same_twice_and_kept_in_the_run(zoo):
     run = genzoo.train("mem", kind="fresh", name="one")
     first, again = genzoo.evaluate(run), genzoo.evaluate(run)
@@ -213,38 +237,38 @@ def test_an_evaluation_is_the_same_twice_and_kept_in_the_run(zoo):
     assert genzoo.Evaluation.read(first.path) == again
     assert run.evaluations() == [first.path]
     for name in ("samples.png", "neighbours.png"):
-        assert all(provenance.read(first.path.with_name(name)).values())
+        assert all(read_provenance(first.path.with_name(name)).values())
     other = genzoo.evaluate(run, seed=1)
     assert other.measures != first.measures
     assert len(run.evaluations()) == 2
 
 
 def test_fresh_samples_score_as_real_data_do_and_better_than_the_baselines(zoo):
-    found = values(genzoo.evaluate(genzoo.train("mem", kind="fresh")))
-    own = [m.name for m in METRICS if m.modality == "image" and m.name != "label_accuracy"]
-    assert list(found) == [*own, "brightness"]
-    for measure in found.values():
-        if measure.floor is None or measure.name == "brightness":
+    scores = values(genzoo.evaluate(genzoo.train("mem", kind="fresh")))
+    assert list(scores) == [*(name for name in measures_of("image") if name != "label_accuracy"), "brightness"]
+    for measure in scores.values():
+        if "floor" not in measure.references or measure.name == "brightness":
             continue
         sign = 1 if measure.better == "lower" else -1
         error = measure.uncertainty or 0
-        assert sign * (measure.value - measure.floor) < 5 * error + 0.03, measure
+        assert sign * (measure.value - measure.references["floor"]) < 5 * error + 0.03, measure
         if measure.name in ("frechet_distance", "kernel_distance", "recall", "coverage", "two_sample_accuracy"):
-            assert sign * (measure.baseline - measure.value) > 0, measure
-    assert found["nll"].value == pytest.approx(144 * math.log(256), rel=1e-6)
-    assert found["bits_per_dim"].value == pytest.approx(8, rel=1e-6)
-    assert 0 < found["bits_per_dim"].baseline < 8
-    assert found["reconstruction_mse"].value == 0
-    assert found["reconstruction_mse"].baseline > 0.01
-    assert found["reconstruction_ssim"].value == pytest.approx(1, abs=1e-5)
+            assert sign * (measure.references["baseline"] - measure.value) > 0, measure
+    assert scores["nll"].value == pytest.approx(144 * math.log(256), rel=1e-6)
+    assert scores["bits_per_dim"].value == pytest.approx(8, rel=1e-6)
+    assert 0 < scores["bits_per_dim"].references["baseline"] < 8
+    assert scores["reconstruction_mse"].value == 0
+    assert scores["reconstruction_mse"].references["baseline"] > 0.01
+    assert scores["reconstruction_ssim"].value == pytest.approx(1, abs=1e-5)
 
 
 def test_a_copy_machine_is_flagged(zoo):
-    found = genzoo.evaluate(genzoo.train("mem", kind="copies"))
-    assert values(found)["copies"].value == 1
-    assert values(found)["copies"].floor < 0.1
-    assert values(found)["train_test_ratio"].value < values(found)["train_test_ratio"].floor - 0.1
-    assert any("copies of training images" in note for note in report.notes([found]))
+    result = genzoo.evaluate(genzoo.train("mem", kind="copies"))
+    scores = values(result)
+    assert scores["copies"].value == 1
+    assert scores["copies"].references["floor"] < 0.1
+    assert scores["train_test_ratio"].value < scores["train_test_ratio"].references["floor"] - 0.1
+    assert any("copies of training examples" in note for note in report.notes([result]))
     fresh = genzoo.evaluate(genzoo.train("mem", kind="fresh"))
     assert values(fresh)["copies"].value < 0.1
     assert not [note for note in report.notes([fresh]) if "copies of training" in note]
@@ -253,44 +277,46 @@ def test_a_copy_machine_is_flagged(zoo):
 def test_a_missing_class_and_a_single_picture_show(zoo):
     half = values(genzoo.evaluate(genzoo.train("mem", kind="half")))
     assert half["class_distance"].value > 0.3
-    assert half["class_distance"].floor < 0.1
-    found = genzoo.evaluate(genzoo.train("mem", kind="one"))
-    assert values(found)["duplicates"].value == 1
-    assert values(found)["pair_ssim"].value == pytest.approx(1, abs=1e-5)
-    assert any("copies of one another" in note for note in report.notes([found]))
-    assert values(found)["recall"].value < 0.1
+    assert half["class_distance"].references["floor"] < 0.1
+    result = genzoo.evaluate(genzoo.train("mem", kind="one"))
+    one = values(result)
+    assert one["duplicates"].value == 1
+    assert one["pair_ssim"].value == pytest.approx(1, abs=1e-5)
+    assert any("copies of one another" in note for note in report.notes([result]))
+    assert one["recall"].value < 0.1
 
 
 def test_a_conditional_model_is_asked_for_its_classes(zoo):
-    found = values(genzoo.evaluate(genzoo.train("mem", kind="fresh", conditional=True)))
-    assert found["label_accuracy"].value > 0.9
-    assert found["nll"].of == "8-bit images given their class"
+    scores = values(genzoo.evaluate(genzoo.train("mem", kind="fresh", conditional=True)))
+    assert scores["label_accuracy"].value > 0.9
+    assert scores["nll"].of == "8-bit images given their class"
 
 
 def test_a_measure_that_fails_leaves_the_others_and_says_why(zoo):
-    found = genzoo.evaluate(genzoo.train("mem", kind="bad"))
-    assert found.left_out["nll"] == "failed: RuntimeError: no idea"
-    assert "precision" in values(found)
+    result = genzoo.evaluate(genzoo.train("mem", kind="bad"))
+    assert result.left_out["nll"] == "failed: RuntimeError: no idea"
+    assert "precision" in values(result)
 
 
 def test_data_without_labels_have_random_features(zoo):
     run = genzoo.train("mem", data="plain", kind="fresh")
-    found = genzoo.evaluate(run)
-    assert found.protocol["features"] == "random-v1"
-    assert found.protocol["features_accuracy"] is None
-    assert found.left_out["frechet_distance"] == "it takes more than 64 samples and test images; there are 40"
-    assert found.left_out["mean_confidence"] == "the features random-v1 know no classes"
-    assert found.left_out["duplicates"].startswith("it takes 100 samples")
-    assert "precision" in values(found)
-    assert "class_shares" not in found.facts
+    result = genzoo.evaluate(run)
+    assert result.protocol["features"] == "random-v1"
+    assert result.protocol["features_accuracy"] is None
+    assert result.left_out["frechet_distance"] == "it takes more than 64 samples and test images; there are 40"
+    assert result.left_out["mean_confidence"] == "the features random-v1 know no classes"
+    assert result.left_out["duplicates"].startswith("it takes 100 samples")
+    assert result.left_out["copies"] == "it takes 100 validation images; there are 6"
+    assert "precision" in values(result)
+    assert "class_shares" not in result.facts
     with pytest.raises(UsageError, match="data 'plain' have no labels; allowed is random"):
         genzoo.evaluate(run, features="classifier")
 
 
 def test_too_few_samples_are_no_number(zoo):
-    found = genzoo.evaluate(genzoo.train("mem", kind="fresh"), 4)
-    assert found.left_out["precision"] == "it takes more than 5 samples and test images; there are 4"
-    assert "mean_confidence" in values(found)
+    result = genzoo.evaluate(genzoo.train("mem", kind="fresh"), 4)
+    assert result.left_out["precision"] == "it takes more than 5 samples and test images; there are 4"
+    assert "mean_confidence" in values(result)
     one = genzoo.evaluate(genzoo.train("mem", kind="fresh"), 1)
     assert one.left_out["pair_ssim"] == "it takes two samples"
 
@@ -332,18 +358,18 @@ def test_the_classifier_is_trained_once_and_a_damaged_one_is_refused(zoo, tmp_pa
 def test_the_classifier_is_kept_elsewhere_if_the_data_folder_is_not_writable(zoo, tmp_path, monkeypatch):
     run = genzoo.train("mem", kind="fresh")
     (tmp_path / "file").touch()  # a folder that cannot be made
-    own = tmp_path / "own"
-    monkeypatch.setattr(features, "data_folder", lambda _: own)
+    folder = tmp_path / "elsewhere"
+    monkeypatch.setattr(features, "data_folder", lambda _: folder)
     monkeypatch.setenv("GENZOO_DATA_DIR", str(tmp_path / "file"))
     genzoo.evaluate(run, 20)
-    assert len(list((own / "features").glob("*/classifier.json"))) == 1
+    assert len(list((folder / "features").glob("*/classifier.json"))) == 1
 
 
 def test_features_of_a_plugin(zoo):
-    found = genzoo.evaluate(genzoo.train("mem", kind="fresh"), features="first-pixels")
-    assert found.protocol["features"] == "first-pixels"
-    assert "frechet_distance" in values(found)
-    assert found.left_out["class_distance"] == "the features first-pixels know no classes"
+    result = genzoo.evaluate(genzoo.train("mem", kind="fresh"), features="first-pixels")
+    assert result.protocol["features"] == "first-pixels"
+    assert "frechet_distance" in values(result)
+    assert result.left_out["class_distance"] == "the features first-pixels know no classes"
 
 
 def test_evaluation_leaves_random_numbers_and_the_run_alone(zoo):
@@ -357,13 +383,93 @@ def test_evaluation_leaves_random_numbers_and_the_run_alone(zoo):
     assert (run.path / "run.json").read_bytes() == before[1]
 
 
+# Blind to the test part
+
+SMALL = {"steps": 6, "batch_size": 16, "log_every": 1, "eval_every": 1, "sample_every": 0}
+GAN = {"generator_sizes": (8,), "discriminator_sizes": (8,), "latent_dim": 4, "learning_rate": 0.1, "ema_decay": 0.5}
+
+
+@pytest.fixture
+def twins(zoo, tmp_path):
+    """Two data sets that differ in their test images alone: those of the second are black."""
+    from zoo_eval import bars
+
+    (images, labels), (test_images, test_labels) = bars(1200, 0), bars(100, 1)
+    paths = []
+    for name, scale in (("plain", 1), ("black", 0)):
+        paths.append(tmp_path / f"{name}.npz")
+        arrays = {"images": images, "labels": labels, "test_images": test_images * scale, "test_labels": test_labels}
+        np.savez(paths[-1], **{key: value.numpy() for key, value in arrays.items()})
+    return paths
+
+
+def validation_scores(run):
+    """What was scored at each step."""
+    lines = [{key: value for key, value in line.items() if "/" in key} for line in run.metrics()]
+    assert all(key.startswith("validation/") for line in lines for key in line)
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "score"),
+    [("gan", GAN, "frechet_distance"), ("vae", {"architecture": "mlp"}, "bound"), ("toy", {}, "loss")],
+)
+def test_scores_and_the_best_weights_do_not_depend_on_test_images(twins, toy, model, options, score):
+    runs = [genzoo.train(model, data=str(path), name=path.stem, **SMALL, **options) for path in twins]
+    assert runs[0].data_spec.fingerprint != runs[1].data_spec.fingerprint
+    one, other = map(validation_scores, runs)
+    assert one == other  # bit for bit
+    values = [line[f"validation/{score}"] for line in one]
+    assert len(set(values)) == SMALL["steps"]
+    assert torch.equal(*(genzoo.sample(run, 5) for run in runs))
+    if model != "gan":
+        return
+    best, other_best = (run.best() for run in runs)
+    keys = ("step", "score_name", "score", "files")  # the last with the SHA-256 of the weights
+    assert [best[key] for key in keys] == [other_best[key] for key in keys]
+    assert (best["score"], best["step"]) == (min(values), 1 + values.index(min(values)))
+    assert 1 < best["step"] < SMALL["steps"]  # there was a choice, and it was not the last
+
+
+def test_no_test_image_is_looked_at_while_training(twins, monkeypatch):
+    plain = ImageData.pixels
+
+    def guarded(self, part, index):
+        assert part != "test", "a training asks for test images"
+        return plain(self, part, index)
+
+    monkeypatch.setattr(ImageData, "pixels", guarded)
+    run = genzoo.train("gan", data=str(twins[0]), **SMALL, **GAN)
+    assert len(run.metrics()) == SMALL["steps"]
+    with pytest.raises(AssertionError, match="a training asks for test images"):
+        genzoo.evaluate(run, 10)
+
+
+def test_the_classifier_and_what_counts_as_a_copy_do_not_depend_on_test_images(twins):
+    results, thresholds = [], []
+    for path in twins:
+        run = genzoo.train("mem", data=str(path), kind="copies", name=path.stem)
+        results.append(genzoo.evaluate(run, 300))
+        floor = HeldOut(run, 300, 0, "auto", None, silent).reference.floor
+        thresholds.append(floor.once(measures._usual_distance, of_data=True))
+        assert len(floor.validation) == 120
+    assert thresholds[0] > 0
+    assert torch.equal(*thresholds)
+    plain, black = map(values, results)
+    assert results[0].protocol["features_sha256"] == results[1].protocol["features_sha256"]
+    assert results[0].protocol["features_accuracy"] > results[1].protocol["features_accuracy"]
+    for name in ("copies", "duplicates", "mean_confidence", "pair_ssim"):
+        assert plain[name] == black[name]
+    assert plain["frechet_distance"].value < black["frechet_distance"].value  # which is of the test images
+
+
 # Side by side
 
 
 def test_compare_measures_once_and_marks_the_best(zoo, monkeypatch):
     good, bad = genzoo.train("mem", kind="fresh", name="good"), genzoo.train("mem", kind="one", name="bad")
     first = genzoo.compare([good, "bad"])
-    monkeypatch.setattr("genzoo.evaluation.compare.hold_against", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(HeldOut, "evaluation_of", lambda *_: pytest.fail("measured again"))
     again = genzoo.compare([good, bad.path, first[0].path])
     assert [result.run for result in again] == ["good", "bad", "good"]
     assert again[0] == first[0]
@@ -383,6 +489,38 @@ def test_results_of_two_protocols_do_not_compare(zoo):
         genzoo.compare([few.path, many.path])
 
 
+def test_runs_on_different_data_are_refused_before_anything_is_read_or_drawn(
+    zoo, genzoo_command, monkeypatch, tmp_path
+):
+    (tmp_path / "a.txt").write_text("a text of some words\n" * 50)
+    bars, twin = (genzoo.train("mem", kind="fresh", name=name) for name in ("bars", "twin"))
+    plain = genzoo.train("mem", data="plain", kind="fresh", name="plain")
+    other_share = genzoo.train("mem", data="plain", kind="fresh", name="other-share", validation=0.2)
+    text = genzoo.train("words", data=str(tmp_path / "a.txt"), name="text")
+    result = genzoo.evaluate(plain, 20)
+    kept = [run.evaluations() for run in (bars, twin, plain, other_share, text)]
+
+    for name in ("draw", "load", "load_data"):
+        monkeypatch.setattr(f"genzoo.evaluation.evaluate.{name}", lambda *_, **__: pytest.fail("it went to work"))
+    for runs, why in (
+        ((bars, plain), "bars and plain do not compare, .*data 'bars' and 'plain'; fingerprint '"),
+        ((bars, twin, plain), "bars and plain do not compare, .*data 'bars' and 'plain'"),
+        ((plain, other_share), "plain and other-share do not compare, .*: validation 0.1 and 0.2$"),
+        ((bars, text), "bars and text do not compare, .*modality 'image' and 'text'"),
+        ((text, bars), "text and bars do not compare, .*modality 'text' and 'image'"),
+        ((bars, result.path), "bars and plain do not compare, .*data 'bars' and 'plain'"),
+        ((result.path, other_share), "plain and other-share do not compare, .*: validation 0.1 and 0.2$"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            genzoo.compare(runs)
+    done = genzoo_command("compare", "bars", "plain")
+    assert (done.status, done.out) == (2, "")
+    assert "data 'bars' and 'plain'" in done.err
+    assert [run.evaluations() for run in (bars, twin, plain, other_share, text)] == kept
+    with pytest.raises(pytest.fail.Exception, match="it went to work"):  # those on the same data are not refused
+        genzoo.compare([bars, twin])
+
+
 def test_weights_that_changed_are_measured_anew(zoo, monkeypatch):
     run = genzoo.train("mem", kind="fresh", name="a")
     old = genzoo.evaluate(run)
@@ -390,10 +528,10 @@ def test_weights_that_changed_are_measured_anew(zoo, monkeypatch):
     assert old.facts["weights_sha256"] == run.weights()["sha256"]
     manifest = run.model_folder / "manifest.json"
     manifest.write_text(manifest.read_text().replace(run.weights()["sha256"], "0" * 64))
-    asked = []
-    monkeypatch.setattr("genzoo.evaluation.compare.hold_against", lambda *given: asked.append(given) or old)
+    calls = []
+    monkeypatch.setattr(HeldOut, "evaluation_of", lambda *call: calls.append(call) or old)
     genzoo.compare([run])
-    assert len(asked) == 1
+    assert len(calls) == 1
 
 
 def test_the_commands_print_a_table_json_markdown_and_a_page(zoo, genzoo_command, tmp_path):
@@ -406,11 +544,14 @@ def test_the_commands_print_a_table_json_markdown_and_a_page(zoo, genzoo_command
     text = page.read_text()
     assert text.count("data:image/png;base64,") == 3
     assert "http" not in text  # nothing from elsewhere
-    told = json.loads(genzoo_command("evaluate", "one", "-n", 100, "--json").out)
-    assert {"run", "protocol", "measures"} <= told.keys()
-    keys = {"name", "value", "unit", "better", "uncertainty", "floor", "baseline"}
-    assert all(keys <= measure.keys() for measure in told["measures"])
-    assert {measure["better"] for measure in told["measures"]} == {"lower", "higher"}
+    printed = json.loads(genzoo_command("evaluate", "one", "-n", 100, "--json").out)
+    assert {"run", "protocol", "measures", "columns"} <= printed.keys()
+    keys = {"name", "value", "unit", "better", "uncertainty", "references"}
+    assert all(keys <= measure.keys() for measure in printed["measures"])
+    assert list(printed["columns"]) == ["floor", "baseline", "noise"]
+    (recall,) = [measure for measure in printed["measures"] if measure["name"] == "recall"]
+    assert recall["references"].keys() == printed["columns"].keys()
+    assert {measure["better"] for measure in printed["measures"]} == {"lower", "higher"}
     done = genzoo_command("compare", "one", "one", "-n", 100, "--markdown")
     assert done.out.splitlines()[2].startswith("| Measure | one | one | Real data | Gaussian | Noisy data |")
     assert genzoo_command("evaluate", "one", "--json", "--markdown").status == 2
@@ -423,10 +564,12 @@ def test_the_commands_print_a_table_json_markdown_and_a_page(zoo, genzoo_command
 
 
 def test_every_measure_is_told_in_the_docs_of_its_function():
-    assert len({(metric.modality, metric.name) for metric in METRICS}) == len(METRICS)
-    for metric in METRICS:
-        assert metric.summary
-        assert hasattr({"image": measures, "text": text}[metric.modality], metric.name)
+    for modality in ("image", "text"):
+        names = measures_of(modality)
+        assert len(names) == len(set(names)) > 5
+        for _, metric in registry().metrics.of_modality(modality):
+            assert metric.summary
+            assert callable(load_target(metric.target, metric.name))
     assert [spec.name for _, _, spec in registry().features] == ["classifier", "inception", "random"]
 
 
@@ -443,6 +586,6 @@ def test_the_quick_distance_of_a_training_falls_as_samples_come_near_to_the_data
     data = load(None)
     distance = features.quick_distance(data, data.spec("bars"))
     fresh = bars(300, 3)[0].float() / 255
-    found = [distance(fresh), distance((fresh + 0.3 * torch.randn_like(fresh)).clamp(0, 1)), distance(fresh * 0)]
-    assert 0 <= found[0] < found[1] < found[2]
-    assert distance(fresh) == found[0]
+    scores = [distance(fresh), distance((fresh + 0.3 * torch.randn_like(fresh)).clamp(0, 1)), distance(fresh * 0)]
+    assert 0 <= scores[0] < scores[1] < scores[2]
+    assert distance(fresh) == scores[0]

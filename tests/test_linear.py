@@ -1,11 +1,10 @@
-"""`genzoo.Linear` computes what `torch.nn.Linear` does, to every derivative."""
+"""`genzoo.kernels.Linear` computes what `torch.nn.Linear` does, to every derivative."""
 
 import pytest
 import torch
 from torch import nn
 
-import genzoo
-from genzoo import linear
+from genzoo.kernels import Linear, linear
 
 
 @pytest.fixture(params=["onednn", "torch"])
@@ -30,15 +29,15 @@ def values(layer, x, create_graph):
 @pytest.mark.parametrize("bias", [True, False])
 def test_results_and_derivatives_are_those_of_torch(kernel, bias, create_graph):
     torch.manual_seed(0)
-    own, other = genzoo.Linear(20, 30, bias), nn.Linear(20, 30, bias)
-    other.load_state_dict(own.state_dict())
+    layer, reference = Linear(20, 30, bias), nn.Linear(20, 30, bias)
+    reference.load_state_dict(layer.state_dict())
     x = torch.randn(7, 20)
-    for a, b in zip(values(own, x, create_graph), values(other, x, create_graph), strict=True):
+    for a, b in zip(values(layer, x, create_graph), values(reference, x, create_graph), strict=True):
         assert torch.allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
 def test_other_inputs_go_torchs_way(kernel):
-    layer = genzoo.Linear(20, 30)
+    layer = Linear(20, 30)
     assert layer(torch.randn(2, 3, 20)).shape == (2, 3, 30)
     assert layer.double()(torch.randn(2, 20, dtype=torch.float64)).dtype == torch.float64
     with torch.autocast("cpu", torch.bfloat16):
@@ -46,5 +45,5 @@ def test_other_inputs_go_torchs_way(kernel):
 
 
 def test_the_same_input_gives_the_same_bits(kernel):
-    layer, x = genzoo.Linear(300, 200), torch.randn(64, 300)
+    layer, x = Linear(300, 200), torch.randn(64, 300)
     assert torch.equal(layer(x), layer(x))

@@ -1,12 +1,15 @@
 """A plugin that fails is named with the reason; everything else works."""
 
 import json
+import re
+import textwrap
+from importlib.metadata import entry_points
 
 import pytest
 
 from genzoo import UsageError
-from genzoo.cli import TOOLS, cli
-from genzoo.registry import RESERVED_COMMANDS, installed, registry
+from genzoo.cli.command import FILE_OF
+from genzoo.registry.plugins import RESERVED_COMMANDS, installed, registry
 
 MODEL = """
     import genzoo
@@ -18,16 +21,60 @@ MODEL = """
 """
 
 
-def test_what_is_installed_is_what_importlib_finds(toy):
-    import re
-    from importlib.metadata import entry_points
+MODALITY = """
+    import genzoo
+    from genzoo import ModalitySpec, WriteOptions
 
-    expected = {
+    class Files(WriteOptions):
+        suffixes = (".csv",)
+
+    @genzoo.hookimpl
+    def genzoo_modalities():
+        return [ModalitySpec(name={name!r}, summary="s", target="x:Y", write_options=Files)]
+"""
+OF_CURVES = {
+    "model": ("generators", 'GeneratorSpec(name="line", summary="s", modality="curves", target="x:Y")'),
+    "data": ("datasets", 'DatasetSpec(name="lines", summary="s", modality="curves", target="x:Y")'),
+    "measure": ("metrics", 'MetricSpec(name="gap", summary="s", modality="curves", better="lower", target="x:Y")'),
+    "features": ("metrics", 'FeatureSpec(name="ends", summary="s", modality="curves", target="x:Y")'),
+}
+
+
+def of_curves(kind):
+    """The code of a plugin that gives one thing of the modality `curves`."""
+    hook, spec = OF_CURVES[kind]
+    return f"import genzoo\n@genzoo.hookimpl\ndef genzoo_{hook}():\n    return [genzoo.{spec}]\n"
+
+
+WELL = """
+@genzoo.hookimpl
+def genzoo_commands():
+    return [genzoo.CommandSpec(name="greet", summary="s", target="x:y")]
+"""
+
+
+def entries():
+    """What importlib finds, as `installed` says it."""
+    return {
         (e.name, e.module, re.sub("[-_.]+", "-", e.dist.name).lower(), e.dist.version)
         for e in entry_points(group="genzoo")
     }
-    assert {(p.name, target, p.distribution, p.version) for p, target in installed()} == expected
-    assert {"vae", "toy"} <= {name for name, *_ in expected}
+
+
+def seen():
+    return {(p.name, target, p.distribution, p.version) for p, target in installed()}
+
+
+def test_what_is_installed_is_what_importlib_finds(toy):
+    assert seen() == entries()
+    assert {"vae", "toy", "image", "text"} <= {name for name, *_ in entries()}
+
+
+def test_entries_behind_one_with_extras_are_seen(install):
+    install("other", MODEL.format(name="other"), entry="first = other [x, y]\nsecond=other[x]\n# third = gone\nlast")
+    assert seen() == entries()
+    assert {"first", "second", "last"} == {name for name, _, owner, _ in seen() if owner == "other"}
+    assert "other" in registry().generators.names()
 
 
 def plugin(name):
@@ -111,8 +158,64 @@ def test_one_distribution_that_gives_a_name_twice_breaks_nothing_else(install, g
     assert genzoo_command("list").status == 0
 
 
+@pytest.mark.parametrize(("bringing", "using"), [("a_curves", "z_lines"), ("z_curves", "a_lines")])
+def test_a_modality_and_what_is_of_it_load_whatever_their_plugins_are_called(install, genzoo_command, bringing, using):
+    install(bringing, MODALITY.format(name="curves"))
+    install(using, of_curves("model"))
+    for kind in ("data", "measure", "features"):
+        install(f"{using}_{kind}", of_curves(kind))
+    assert {p.status for p in registry().plugins if p.name != "tensorboard"} == {"loaded"}
+    known = registry()
+    assert known.modalities.names() == ["curves", "image", "text"]
+    assert known.generators.get("line")[0].distribution == using.replace("_", "-")
+    assert known.datasets.get("lines")[1].modality == "curves"
+    assert [spec.name for _, spec in known.metrics.of_modality("curves")] == ["gap"]
+    assert [spec.name for _, spec in known.features.of_modality("curves")] == ["ends"]
+    assert genzoo_command("train", "line", "--help").status == 0
+    assert genzoo_command("list", "--modality", "curves").out.count("\n") == 2
+
+
+def test_one_plugin_may_bring_a_modality_and_what_is_of_it(install):
+    install("curves", MODALITY.format(name="curves") + textwrap.indent(of_curves("model"), "    "))
+    assert plugin("curves").status == "loaded"
+    assert registry().generators.get("line")[0].name == "curves"
+
+
+@pytest.mark.parametrize("kind", OF_CURVES)
+def test_what_is_of_a_modality_that_is_not_installed_fails_alone(install, genzoo_command, kind):
+    before = {p.name: p.status for p in registry().plugins}
+    install("lost", f"{of_curves(kind)}\n{WELL}")
+    install("other", MODEL.format(name="other"))
+    assert plugin("lost").status == "failed"
+    (problem,) = plugin("lost").problems
+    assert problem.endswith("is of modality 'curves'; installed are image, text")
+    assert repr(OF_CURVES[kind][1].partition('"')[2].partition('"')[0]) in problem
+    assert {p.name: p.status for p in registry().plugins} == before | {"lost": "failed", "other": "loaded"}
+    assert {"other", "vae"} <= set(registry().generators.names())
+    assert "greet" not in registry().commands.names()  # of a plugin all is taken, or nothing
+    listed = genzoo_command("list")
+    assert (listed.status, "1 plugin(s) failed: lost" in listed.err) == (0, True)
+
+
+def test_what_is_of_a_modality_fails_where_that_modality_did(install):
+    install("curves", MODALITY.format(name="Bad Name"))
+    install("lines", of_curves("model"))
+    assert "is not lower-case" in plugin("curves").problems[0]
+    assert "'curves'; installed are image, text" in plugin("lines").problems[0]
+    assert registry().modalities.names() == ["image", "text"]
+
+
+def test_a_modality_of_genzoos_own_name_is_refused(install):
+    assert registry().modalities.get("image")[0].distribution == "genzoo"
+    install("a_pictures", MODALITY.format(name="image"))
+    assert plugin("a_pictures").status == "failed"
+    assert plugin("a_pictures").problems == ["ValueError: modality 'image' is genzoo's own; choose another name"]
+    images = registry().modalities.get("image")[0]
+    assert (images.distribution, images.status) == ("genzoo", "loaded")
+
+
 def test_commands_that_plugins_cannot_take_are_those_there_are():
-    assert {*cli.commands, *TOOLS} == RESERVED_COMMANDS
+    assert set(FILE_OF) == RESERVED_COMMANDS
 
 
 def test_allow_list_and_block_list(install, monkeypatch):
@@ -121,11 +224,21 @@ def test_allow_list_and_block_list(install, monkeypatch):
     registry.cache_clear()
     assert registry().generators.names() == ["other"]
     assert plugin("vae").status == "blocked"
+    assert [plugin(name).status for name in ("image", "text")] == ["loaded", "loaded"]
+    assert registry().modalities.names() == ["image", "text"]
+    assert "mnist-5k" in registry().datasets.names()
     monkeypatch.delenv("GENZOO_PLUGINS")
     monkeypatch.setenv("GENZOO_BLOCK", "genzoo-vae, nothing")
     registry.cache_clear()
     assert "other" in registry().generators.names()
     assert "vae" not in registry().generators.names()
+
+
+def test_an_empty_list_of_plugins_leaves_genzoos_own(monkeypatch, genzoo_command):
+    monkeypatch.setenv("GENZOO_PLUGINS", "")
+    registry.cache_clear()
+    assert {p.name for p in registry().plugins if p.status == "loaded"} == {"image", "text"}
+    assert "python-docs" in genzoo_command("data").out
 
 
 @pytest.mark.parametrize(

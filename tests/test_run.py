@@ -14,9 +14,9 @@ import pytest
 import torch
 
 import genzoo
-from genzoo import Diverged, GenzooError, GenzooWarning, Interrupted, UsageError, checkpoint
-from genzoo.run import Run
-from genzoo.run_folder import RunFolder
+from genzoo import Diverged, GenzooError, GenzooWarning, Interrupted, RunFolder, UsageError
+from genzoo.runs import checkpoint
+from genzoo.training.between import Between
 
 pytestmark = pytest.mark.usefixtures("toy")
 STEPS = 12
@@ -42,14 +42,14 @@ def same(a, b):
 
 def stop_after(step, monkeypatch):
     """Ask for a stop when `step` steps are done, as Ctrl-C would."""
-    between = Run._between
+    after_step = Between.after_step
 
     def stopping(self):
-        between(self)
-        if self.step == step:
-            self.stop_signal = signal.SIGINT
+        after_step(self)
+        if self.run.step == step:
+            self.run.stop_signal = signal.SIGINT
 
-    monkeypatch.setattr(Run, "_between", stopping)
+    monkeypatch.setattr(Between, "after_step", stopping)
 
 
 def stopped_and_resumed(step, monkeypatch, **options):
@@ -80,9 +80,9 @@ PARTS = {
     "Python's random state": ("random.setstate", lambda *a: None),
     "optimiser": ("torch.optim.Adam.load_state_dict", lambda *a: None),
     "second optimiser": ("torch.optim.SGD.load_state_dict", lambda *a: None),
-    "average": ("genzoo.average.EMA.load_state_dict", lambda *a: None),
-    "logged values": ("genzoo.logbook.Logbook.load_state_dict", lambda *a: None),
-    "step": ("genzoo.checkpoint.load_newest", lambda run, load=checkpoint.load_newest: (5, load(run)[1])),
+    "average": ("genzoo.training.average.EMA.load_state_dict", lambda *a: None),
+    "logged values": ("genzoo.training.logbook.Logbook.load_state_dict", lambda *a: None),
+    "step": ("genzoo.runs.checkpoint.load_newest", lambda run, load=checkpoint.load_newest: (5, load(run)[1])),
     "weights": ("genzoo_toy_model.Toy.load_state_dict", lambda *a: None),
 }
 
@@ -365,7 +365,139 @@ def test_paths_are_kept_whole(tmp_path, monkeypatch):
 
 
 def test_epochs_are_passes_over_the_training_data():
-    assert genzoo.train("toy", epochs=2.0).step == 10  # 40 images in batches of 8
+    assert genzoo.train("toy", epochs=2.0).step == 9  # 36 images in batches of 8
+
+
+def test_an_epoch_of_text_sees_as_many_tokens_as_there_are(tmp_path):
+    (tmp_path / "a.txt").write_text("the quick brown fox jumps over the lazy dog\n" * 40)
+    shape = {"num_layers": 1, "num_heads": 1, "hidden_size": 8, "context_length": 12}
+    run = genzoo.train(
+        "transformer", epochs=2, batch_size=5, data=str(tmp_path / "a.txt"), eval_every=0, sample_every=0, **shape
+    )
+    record = json.loads((run.path / "run.json").read_text())
+    count, length = record["data_spec"]["train_count"], record["options"]["context_length"]
+    seen = run.step * record["training"]["batch_size"] * length
+    assert (count, length) == (1426, 12)  # 1,760 characters without 176 for test, and without a tenth of the rest
+    assert 2 * count <= seen < 2 * count + record["training"]["batch_size"] * length
+    assert record["steps_total"] == run.step == record["training"]["steps"]
+    assert "tokens_per_second" in run.metrics()[-1]
+
+
+WHOLE = """
+    import torch
+
+    import genzoo
+    from genzoo import GeneratorSpec
+
+    class Average(genzoo.Generator):
+        def __init__(self, config, data):
+            super().__init__(config, data)
+            self.register_buffer("mean", torch.zeros(data.shape))
+
+        def fit(self, run):
+            images = torch.cat([batch.images for batch in run.training_examples(1000)])
+            for step in run.steps():
+                self.mean += (images.mean(0) - self.mean) / 2
+                run.log(loss=(images - self.mean).square().mean(), step_number=float(step))
+
+        def sample(self, count, *, options, rng):
+            return (self.mean + 0.1 * rng.uniform(*self.data.shape)).clamp(0, 1)
+
+    class Mistaken(Average):
+        def fit(self, run):
+            for batch in run.batches():
+                run.log(loss=batch.images.mean())
+
+    @genzoo.hookimpl
+    def genzoo_generators():
+        defaults = {"steps": 6, "data": "dots", "log_every": 1}
+        facts = {"summary": "s", "modality": "image", "defaults": defaults}
+        return [
+            GeneratorSpec(name="whole", target="average:Average", mini_batches=False, **facts),
+            GeneratorSpec(name="parts", target="average:Average", **facts),
+            GeneratorSpec(name="mistaken", target="average:Mistaken", mini_batches=False, **facts),
+        ]
+"""
+
+
+def test_an_epoch_is_a_step_without_mini_batches(install):
+    install("average", WHOLE)
+    run = genzoo.train("whole", epochs=3, name="one")
+    assert (run.step, run.record["steps_total"], run.record["training"]["steps"]) == (3, 3, 3)
+    assert [line["step_number"] for line in run.metrics()] == [0, 1, 2]
+    assert genzoo.train("whole", epochs=0.5).step == 1
+    assert genzoo.train("parts", epochs=3, batch_size=10).step == 11  # 36 images in batches of 10
+    whole = genzoo.train("whole", name="whole")
+    resumed = genzoo.resume("one", steps=6)
+    assert same(state_of(resumed)["model"], state_of(whole)["model"])
+    assert losses(resumed) == losses(whole)
+
+
+def test_there_is_no_batch_size_without_mini_batches(install, genzoo_command, tmp_path):
+    install("average", WHOLE)
+    (tmp_path / "o.toml").write_text("batch_size = 8\n")
+    for arguments in (["--batch-size", 8], ["--set", "batch-size=8"], ["--config", tmp_path / "o.toml"]):
+        refused = genzoo_command("train", "whole", *arguments)
+        assert (refused.status, refused.out, refused.err.count("\n")) == (2, "", 1)
+        assert "--batch-size" in refused.err
+    with pytest.raises(UsageError, match="whole sees all data in every step; leave --batch-size out"):
+        genzoo.train("whole", batch_size=8)
+    assert genzoo.list_runs() == []
+    assert "--batch-size" not in genzoo_command("train", "whole", "--help").out
+    assert "--batch-size" in genzoo_command("train", "parts", "--help").out
+    with pytest.raises(TypeError, match=r"model 'mistaken' says mini_batches=False: use run.steps\(\)"):
+        genzoo.train("mistaken")
+
+
+@pytest.mark.parametrize("model", ["whole", "parts"])
+def test_no_speed_is_logged_without_mini_batches(install, model, genzoo_command):
+    install("average", WHOLE)
+    outcome = genzoo_command("train", model, "--name", "one")
+    assert outcome.status == 0
+    lines = genzoo.find_run("one").metrics()
+    assert len(lines) == 6
+    assert all(line.keys() == {"step", "seconds", "loss", "step_number"} for line in lines)
+    assert "/s" not in outcome.err.replace("step 6/6", "")
+    assert all("samples_per_second" in line for line in genzoo.train("toy").metrics())
+
+
+class Stop:
+    """A watcher that has seen enough."""
+
+    def genzoo_run_logged(self, run, step):
+        if step == 4:
+            run.stop()
+
+
+def test_a_watcher_stops_a_run_as_a_signal_does():
+    whole = genzoo.train("toy", name="whole")
+    with pytest.raises(Interrupted, match=f"stopped after step 4 of {STEPS}, all saved.*genzoo resume cut") as caught:
+        genzoo.train("toy", name="cut", watchers=[Stop()])
+    assert caught.value.exit_status == 143
+    run = genzoo.find_run("cut")
+    assert (run.status, run.step, run.checkpoints()[0].name) == ("interrupted", 4, "step-00000004")
+    assert str(caught.value) == run.record["error"]
+    resumed = genzoo.resume("cut")
+    assert resumed.status == "finished"
+    assert losses(resumed) == losses(whole)
+    assert same(state_of(resumed)["model"], state_of(whole)["model"])
+
+
+def test_a_watching_plugin_stops_a_run_too(install, genzoo_command):
+    install("stops", "import genzoo\n@genzoo.hookimpl\ndef genzoo_run_logged(run, step): step == 4 and run.stop()")
+    stopped = genzoo_command("train", "toy", "--name", "cut")
+    assert stopped.status == 143
+    assert stopped.err.splitlines()[-1].endswith("all saved; go on with: genzoo resume cut")
+    assert genzoo.find_run("cut").status == "interrupted"
+
+
+def test_a_stop_after_the_last_step_changes_nothing():
+    class Late:
+        def genzoo_run_logged(self, run, step):
+            if step == STEPS:
+                run.stop()
+
+    assert genzoo.train("toy", watchers=[Late()]).status == "finished"
 
 
 def start(*arguments, start_new_session=False):
@@ -461,16 +593,15 @@ def test_run_json_says_all_options_and_where_it_ran():
 def test_the_weights_with_the_best_score_are_kept_and_sampled(toy, monkeypatch):
     from genzoo_toy_model import Toy
 
-    from genzoo.registry import registry
-    from genzoo.run import Run
+    from genzoo.registry.plugins import registry
 
     registry()
     scores = iter([3.0, 1.0, 2.0, float("nan")])
-    monkeypatch.setattr(Toy, "best_by", ("test/loss", "lower"), raising=False)
-    monkeypatch.setattr(Run, "_evaluate", lambda self: {"test/loss": next(scores)})
+    monkeypatch.setattr(Toy, "best_by", ("validation/loss", "lower"), raising=False)
+    monkeypatch.setattr(Between, "_score", lambda self: {"validation/loss": next(scores)})
     run = genzoo.train("toy", steps=8, eval_every=2, name="one")
     best = run.best()
-    assert (best["step"], best["score"], best["score_name"]) == (4, 1.0, "test/loss")
+    assert (best["step"], best["score"], best["score_name"]) == (4, 1.0, "validation/loss")
     kept, last = genzoo.load(run), genzoo.load(run, weights="last")
     assert not torch.equal(kept.critic.weight, last.critic.weight)
     until = genzoo.train("toy", steps=4, eval_every=0, name="two", seed=run.record["training"]["seed"])
@@ -484,22 +615,18 @@ def test_the_weights_with_the_best_score_are_kept_and_sampled(toy, monkeypatch):
 def test_a_better_score_may_be_a_higher_one_and_none_keeps_no_best(toy, monkeypatch):
     from genzoo_toy_model import Toy
 
-    from genzoo.run import Run
-
     assert genzoo.train("toy", steps=4, eval_every=2, name="none").best() is None
     scores = iter([1.0, 3.0])
-    monkeypatch.setattr(Toy, "best_by", ("test/loss", "higher"), raising=False)
-    monkeypatch.setattr(Run, "_evaluate", lambda self: {"test/loss": next(scores)})
+    monkeypatch.setattr(Toy, "best_by", ("validation/loss", "higher"), raising=False)
+    monkeypatch.setattr(Between, "_score", lambda self: {"validation/loss": next(scores)})
     assert genzoo.train("toy", steps=4, eval_every=2, name="one").best()["step"] == 4
 
 
 def test_a_run_that_goes_on_remembers_its_best(toy, monkeypatch):
     from genzoo_toy_model import Toy
 
-    from genzoo.run import Run
-
-    monkeypatch.setattr(Toy, "best_by", ("test/loss", "lower"), raising=False)
-    monkeypatch.setattr(Run, "_evaluate", lambda self: {"test/loss": 1.0 + self.step})
+    monkeypatch.setattr(Toy, "best_by", ("validation/loss", "lower"), raising=False)
+    monkeypatch.setattr(Between, "_score", lambda self: {"validation/loss": 1.0 + self.run.step})
     run = genzoo.train("toy", steps=4, eval_every=2, name="one")
     genzoo.resume(run, steps=8)
     assert run.best()["step"] == 2

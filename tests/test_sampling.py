@@ -8,11 +8,17 @@ import torch
 from PIL import Image
 
 import genzoo
-from genzoo import GenzooError, RandomStreams, UsageError, checkpoint, provenance, samples
-from genzoo.registry import registry
-from genzoo.sampling import held_out, slerp
+from genzoo import GenzooError, RandomStreams, UsageError, read_provenance
+from genzoo.image import write
+from genzoo.image.data import to_bytes, to_unit
+from genzoo.registry.plugins import registry
+from genzoo.runs import checkpoint
+from genzoo.runs.data import load_data
+from genzoo.sampling.latents import held_out, slerp
 
-OWN = provenance.facts("vae", "vae-run", 3, step=7)
+FACTS = {
+    "generator": "genzoo", "version": genzoo.__version__, "model": "vae", "run": "vae-run", "seed": 3, "step": 7,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -53,9 +59,9 @@ def test_how_far_sampling_is_can_be_watched(run, monkeypatch):
     model, seen = genzoo.load(run), []
     plain = model.sample
 
-    def slowly(count, **given):
+    def slowly(count, **arguments):
         model.report(1, 2)  # half of this batch
-        return plain(count, **given)
+        return plain(count, **arguments)
 
     monkeypatch.setattr(model, "sample", slowly)
     genzoo.sample(model, 10, batch_size=4, progress=lambda what, done, total: seen.append((what, done, total)))
@@ -133,6 +139,104 @@ def test_what_a_model_cannot_do_is_said(run, tmp_path):
         genzoo.interpolate(run)
 
 
+CODER = """
+    import torch, genzoo
+    from dataclasses import dataclass
+    from genzoo import GeneratorSpec, option
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        conditional: bool = option(False, help="Learn from labels.")
+
+    class Coder(genzoo.Generator):
+        "Its code of an image is the upper half; decoding says it twice, darker by half for the first class."
+        def __init__(self, config, data):
+            super().__init__(config, data)
+            self.scale = torch.nn.Parameter(torch.ones(()))
+        def fit(self, run):
+            for _ in run.batches():
+                run.log(loss=0.0)
+        def sample(self, count, *, options, rng, labels=None):
+            return rng.uniform(*self.data.shape)
+        def encode(self, examples, **labels):
+            assert (len(labels) == 1) == self.conditional
+            return examples[:, :, : examples.shape[2] // 2].flatten(1) * self.scale
+        def decode(self, latents, labels=None):
+            assert (labels is not None) == self.conditional
+            channels, height, width = self.data.shape
+            half = latents.view(-1, channels, height // 2, width)
+            if labels is not None:
+                half = half * (0.5 + 0.5 * labels.view(-1, 1, 1, 1))
+            return torch.cat([half, half], dim=2)
+
+    class Mirror(Coder):
+        "It has a way of its own, which goes before."
+        def reconstruct(self, examples, **labels):
+            return examples.flip(3)
+
+    @genzoo.hookimpl
+    def genzoo_generators():
+        defaults = {"steps": 1, "data": "dots", "batch_size": 4, "sample_every": 0, "eval_every": 0}
+        return [GeneratorSpec(name=name, summary="-", modality="image", target=f"zoo_coder:{kind}", config=Options,
+            defaults=defaults) for name, kind in (("coder", "Coder"), ("mirror", "Mirror"))]
+"""
+
+
+@pytest.fixture
+def coder(toy, install):
+    install("zoo_coder", CODER)
+
+
+def twice(images):
+    return torch.cat([images[:, :, :2], images[:, :, :2]], dim=2)
+
+
+def test_a_model_that_encodes_and_decodes_reconstructs(coder):
+    run = genzoo.train("coder", name="one")
+    assert not hasattr(genzoo.load(run), "reconstruct")
+    originals, copies = genzoo.reconstruct(run, 6, seed=1)
+    assert originals.shape == (6, 1, 4, 4)
+    assert torch.equal(copies, twice(originals))
+    assert not torch.equal(copies, originals)
+    originals, copies = genzoo.reconstruct(genzoo.train("mirror", name="other"), 6, seed=1)
+    assert torch.equal(copies, originals.flip(3))
+
+
+def test_a_conditional_model_that_encodes_and_decodes_is_given_the_labels(coder):
+    run = genzoo.train("coder", conditional=True)
+    batch = held_out(run, 8, 2)
+    originals, copies = genzoo.reconstruct(run, 8, seed=2)
+    assert torch.equal(originals, batch.examples)
+    assert set(batch.labels.tolist()) == {0, 1}
+    assert torch.equal(copies, twice(originals) * (0.5 + 0.5 * batch.labels.view(-1, 1, 1, 1)))
+    assert genzoo.interpolate(run, 2, num_steps=3).shape == (2, 3, 1, 4, 4)
+
+
+def test_such_a_model_is_measured_and_shown_like_one_with_a_way_of_its_own(coder, genzoo_command, tmp_path):
+    run = genzoo.train("coder", name="one")
+    result = genzoo.evaluate(run)
+    (measure,) = [measure for measure in result.measures if measure.name == "reconstruction_mse"]
+    originals, copies = genzoo.reconstruct(run, 10)  # all test images
+    assert measure.value == pytest.approx((originals - copies).square().mean().item(), rel=1e-6)
+    done = genzoo_command("reconstruct", "one", "-n", 10, "--out", tmp_path / "a.png", "--json")
+    assert done.status == 0, done.err
+    assert json.loads(done.out)["mean_squared_error"] == pytest.approx(measure.value, abs=1e-6)
+    assert opened(tmp_path / "a.png").size == (8 * 6 + 2, 4 * 6 + 2)
+
+
+def test_what_is_reconstructed_and_interpolated_between_is_of_the_test_part_alone(coder):
+    run = genzoo.train("coder")
+    data, _ = load_data(run)
+    test = {tuple(image.flatten().tolist()) for image in to_unit(data.test_images)}
+    originals, _ = genzoo.reconstruct(run, 100)
+    assert len(originals) == 10
+    assert {tuple(image.flatten().tolist()) for image in originals} == test
+    ends = genzoo.interpolate(run, 5, num_steps=2).flatten(0, 1)
+    decoded = {tuple(image.flatten().tolist()) for image in twice(to_unit(data.test_images))}
+    rounded = {tuple(np.round(row, 5)) for row in decoded}
+    assert {tuple(np.round(image.flatten().tolist(), 5)) for image in ends} == rounded
+
+
 @pytest.fixture
 def conditional(toy):
     return genzoo.train("toy", name="by-class", conditional=True, sample_every=0)
@@ -148,8 +252,7 @@ def test_a_conditional_model_draws_each_class_in_turn_or_the_one_asked_for(condi
 
 
 def test_classes_that_are_not_there(conditional, run, tmp_path):
-    said = "--label is 'c'; the classes of run 'by-class' are a, b"
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match="--label is 'c'; the classes of run 'by-class' are a, b"):
         genzoo.sample(conditional, label="c")
     with pytest.raises(UsageError, match="--label is '0'; the classes of this toy are a, b"):
         genzoo.sample(genzoo.load(conditional), label=0)
@@ -175,7 +278,7 @@ def test_a_grid_has_a_row_a_class(conditional, genzoo_command, tmp_path):
     assert [five.getpixel((x, y)) for y in (3, 9) for x in (3, 9, 15)] == [64, 64, 64, 191, 191, 0]
     assert genzoo_command("sample", "by-class", "--label", "b", "--out", tmp_path / "b.png").status == 0
     assert opened(tmp_path / "b.png").size == (8 * 6 + 2, 8 * 6 + 2)
-    assert provenance.read(tmp_path / "b.png")["genzoo"]["label"] == "b"
+    assert read_provenance(tmp_path / "b.png")["genzoo"]["label"] == "b"
     assert genzoo_command("sample", "by-class", "-n", 3, "--out", tmp_path / "three.npz").status == 0
     with np.load(tmp_path / "three.npz") as archive:
         assert archive["labels"].tolist() == [0, 1, 0]
@@ -185,16 +288,16 @@ def test_a_grid_has_a_row_a_class(conditional, genzoo_command, tmp_path):
 
 def test_many_classes_have_no_rows(tmp_path):
     images = torch.rand(100, 1, 2, 2)
-    samples.write_grid(images, tmp_path / "a.png", OWN, labels=torch.arange(100))
+    write.write_grid(images, tmp_path / "a.png", FACTS, labels=torch.arange(100))
     assert opened(tmp_path / "a.png").size == (42, 42)
 
 
 def test_pairs_of_a_class(toy):
     run = genzoo.train("toy", name="pairs")
-    images, labels = held_out(run, 8, 0, pairs_of_a_class=True)
-    assert len(images) == 8
-    assert (labels[0::2] == labels[1::2]).all()
-    assert set(labels.tolist()) == {0, 1}
+    batch = held_out(run, 8, 0, pairs_of_a_class=True)
+    assert len(batch.examples) == 8
+    assert (batch.labels[0::2] == batch.labels[1::2]).all()
+    assert set(batch.labels.tolist()) == {0, 1}
 
 
 def test_slerp_turns_evenly():
@@ -209,68 +312,72 @@ def test_slerp_turns_evenly():
 
 def test_grids_have_every_image_where_it_belongs():
     images = torch.linspace(0, 1, 5).view(5, 1, 1, 1).expand(5, 1, 3, 4)
-    whole = samples.grid(images)  # 3 columns, 2 lines
+    whole = write.grid(images)  # 3 columns, 2 lines
     assert whole.shape == (1, 2 * 5 + 2, 3 * 6 + 2)
     assert whole[0, 2, 2] == 0
     assert whole[0, 2, 8] == 64
     assert whole[0, 9, 8] == 255
     assert whole[0, 9, 14] == 0  # an empty place
-    assert samples.grid(images, columns=5).shape == (1, 7, 32)
+    assert write.grid(images, columns=5).shape == (1, 7, 32)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("suffix", ["png", "jpeg"])
 def test_pictures_say_what_they_are(tmp_path, channels, suffix):
     images = torch.rand(4, channels, 8, 8)
-    path = samples.write_grid(images, tmp_path / f"a.{suffix}", OWN)
-    found = provenance.read(path)
-    assert found["digital_source_type"] == "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-    assert found["genzoo"] == OWN
-    assert found["aigc"] == {
+    path = tmp_path / f"a.{suffix}"
+    write.write_grid(images, path, FACTS)
+    labels = read_provenance(path)
+    assert labels["digital_source_type"] == "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+    assert labels["genzoo"] == FACTS
+    assert labels["aigc"] == {
         "Label": "1", "ContentProducer": f"genzoo {genzoo.__version__}", "ProduceID": "vae-run-7-3",
         "ReservedCode1": "", "ContentPropagator": "", "PropagateID": "", "ReservedCode2": "",
     }  # fmt: skip
     with Image.open(path) as picture:
         assert picture.mode == ("L" if channels == 1 else "RGB")
         if suffix == "png":
-            assert json.loads(picture.info["AIGC"]) == found["aigc"]
+            assert json.loads(picture.info["AIGC"]) == labels["aigc"]
             pixels = torch.from_numpy(np.array(picture)).view(20 + 2, 20 + 2, channels).permute(2, 0, 1)
-            assert torch.equal(pixels, samples.grid(images))
+            assert torch.equal(pixels, write.grid(images))
 
 
 def test_metadata_do_not_change_the_pixels(tmp_path):
     images = torch.rand(4, 3, 8, 8)
-    with_metadata = Image.open(samples.write_grid(images, tmp_path / "a.png", OWN))
-    bare = Image.fromarray(samples.grid(images).permute(1, 2, 0).numpy())
+    write.write_grid(images, tmp_path / "a.png", FACTS)
+    with_metadata = opened(tmp_path / "a.png")
+    bare = Image.fromarray(write.grid(images).permute(1, 2, 0).numpy())
     assert with_metadata.tobytes() == bare.tobytes()
 
 
 def test_arrays_say_what_they_are_and_can_be_trained_on(tmp_path, toy):
     images = torch.rand(12, 3, 8, 8)
-    path = samples.write_arrays(images, tmp_path / "a.npz", OWN)
-    assert provenance.read(path)["genzoo"] == OWN
+    path = tmp_path / "a.npz"
+    write.write_arrays(images, path, FACTS)
+    assert read_provenance(path)["genzoo"] == FACTS
     with np.load(path) as archive:
-        assert torch.equal(torch.from_numpy(archive["images"]).permute(0, 3, 1, 2), samples.to_bytes(images))
+        assert torch.equal(torch.from_numpy(archive["images"]).permute(0, 3, 1, 2), to_bytes(images))
     assert genzoo.train("toy", data=str(path)).record["data_spec"]["shape"] == [3, 8, 8]
 
 
 def test_separate_files_are_numbered(tmp_path):
-    samples.write_separate(torch.rand(3, 1, 8, 8), tmp_path / "many", OWN, "png")
+    write.write_separate(torch.rand(3, 1, 8, 8), tmp_path / "many", FACTS, ".png")
     assert [p.name for p in sorted((tmp_path / "many").iterdir())] == ["00000.png", "00001.png", "00002.png"]
-    assert provenance.read(tmp_path / "many" / "00002.png")["genzoo"]["sample"] == 2
+    assert read_provenance(tmp_path / "many" / "00002.png")["genzoo"]["sample"] == 2
 
 
 def test_the_visible_label_leaves_the_picture_whole(tmp_path):
     images = torch.rand(4, 1, 28, 28)
-    plain = np.array(Image.open(samples.write_grid(images, tmp_path / "a.png", OWN)))
-    labelled = np.array(Image.open(samples.write_grid(images, tmp_path / "b.png", OWN, visible_label=True)))
+    write.write_grid(images, tmp_path / "a.png", FACTS)
+    write.write_grid(images, tmp_path / "b.png", FACTS, visible_label=True)
+    plain, labelled = (np.array(opened(tmp_path / name)) for name in ("a.png", "b.png"))
     assert np.array_equal(labelled[: len(plain)], plain)
     assert labelled[len(plain) :].max() > 128
 
 
 def test_the_same_request_writes_the_same_bytes(tmp_path, run):
     for name in ("a.png", "b.png"):
-        samples.write_grid(genzoo.sample(run, 4), tmp_path / name, samples.marks(run, seed=0))
+        write.write_grid(genzoo.sample(run, 4), tmp_path / name, run.provenance(0))
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
@@ -284,7 +391,7 @@ def test_grids_are_drawn_while_training_from_the_same_noise(toy):
     run = genzoo.train("toy", sample_every=4)
     names = [path.name for path in run.samples()]
     assert names == [f"step-{n:08d}.png" for n in (0, 4, 8, 12)]
-    assert provenance.read(run.samples()[1])["genzoo"]["step"] == 4
+    assert read_provenance(run.samples()[1])["genzoo"]["step"] == 4
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n broken"])
@@ -292,13 +399,13 @@ def test_files_that_cannot_be_read(tmp_path, content):
     for name in ("a.png", "a.npz"):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UsageError, match="cannot be read"):
-            provenance.read(tmp_path / name)
+            read_provenance(tmp_path / name)
     with pytest.raises(UsageError, match="is not a file"):
-        provenance.read(tmp_path)
+        read_provenance(tmp_path)
 
 
 def test_other_peoples_metadata_are_read_with_care(tmp_path):
     picture = Image.new("L", (4, 4))
     for number, packet in enumerate((b"<not xml", b"<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>", b"<x/>")):
         picture.save(tmp_path / f"{number}.jpeg", xmp=packet)
-        assert not any(provenance.read(tmp_path / f"{number}.jpeg").values())
+        assert not any(read_provenance(tmp_path / f"{number}.jpeg").values())

@@ -1,26 +1,57 @@
 """Text: what is read and refused, tokens, passages, the n-gram baseline and the measures."""
 
+import hashlib
 import itertools
 import json
+import math
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 import genzoo
-from genzoo import GenzooError, TextData, TextTrainOptions, Tokenizer, UsageError, provenance, samples
-from genzoo.data import locate, text, tokens
-from genzoo.data.builtin import load
-from genzoo.data.files import tick
-from genzoo.evaluation.ngram import NGram, best_order
-from genzoo.evaluation.text import Index, Trivial, _codes, _hashes
-from genzoo.registry import registry
+from genzoo import (
+    EvaluationRequest,
+    GenzooError,
+    RunFolder,
+    Share,
+    TextBatch,
+    TextData,
+    TextTrainOptions,
+    TokenData,
+    Tokenizer,
+    UsageError,
+    modality_of,
+    read_provenance,
+)
+from genzoo.interface.dataset import silent
+from genzoo.registry.data import locate, open_data
+from genzoo.registry.plugins import registry
+from genzoo.runs.data import load_data
+from genzoo.text import data as text_data
+from genzoo.text import files, tokens
+from genzoo.text.measures import Index, Trivial, _codes, _hashes, trivial
+from genzoo.text.ngram import NGram, best_order
+from genzoo.text.write import write_texts
+
+CPU = torch.device("cpu")
+PARTS = ("train", "validation", "test")
 
 TRICKY = 'Ünïcode: é e\u0301 日本語 🙂👩‍🔬\ttab\r\nline  two spaces <|endoftext|> \x00 "end"\n'
 
 
-def read(data, **options):
-    return load(TextTrainOptions(data=str(data), **options), registry(), tick)
+def text_spec():
+    return registry().modalities.get("text")[1]
+
+
+def read(data, progress=silent, **options):
+    return open_data(text_spec(), TextTrainOptions(data=str(data), **options), {}, progress)
+
+
+def part(text, name):
+    return "".join(text.part(name))
 
 
 # Tokenisers
@@ -79,8 +110,62 @@ def test_the_last_tenth_of_the_characters_is_held_out_however_the_text_comes():
     one, parts = TextData.of(whole), TextData.of(lambda: iter(pieces))
     assert one.fingerprint == parts.fingerprint
     for data in (one, parts):
-        assert "".join(data.part(train=True)) == whole[:903]
-        assert "".join(data.part(train=False)) == whole[903:]
+        assert part(data, "train") + part(data, "validation") == whole[:903]
+        assert part(data, "validation") == whole[813:903]  # a tenth of what is not for test
+        assert part(data, "test") == whole[903:]
+
+
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.25, 0.5])
+@pytest.mark.parametrize("count", [3, 4, 19, 1003])
+def test_a_text_is_cut_along_its_length_into_three_parts_that_are_the_text(count, share):
+    whole = "".join(chr(97 + i % 26) for i in range(count))
+    held_out = max(1, int(count * 0.1))
+    fingerprints = set()
+    for cut in (1, count // 2, count - 1):
+        data = replace(TextData.of(lambda cut=cut: iter([whole[:cut], "", whole[cut:]])), validation=share)
+        fingerprints.add(data.fingerprint)
+        assert part(data, "train") + part(data, "validation") + part(data, "test") == whole
+        sizes = [data.part_characters(name) for name in PARTS]
+        assert sizes == [len(part(data, name)) for name in PARTS]
+        assert min(sizes) >= 1
+        assert sizes[1:] == [max(1, int((count - held_out) * share)), held_out]
+    assert fingerprints == {hashlib.sha256(whole.encode()).hexdigest()}
+    with pytest.raises(GenzooError, match="the data hold no text"):
+        TextData.of("ab")
+
+
+def test_a_validation_text_has_at_most_a_million_characters(monkeypatch):
+    assert text_data.MOST_VALIDATION == 1_000_000
+    monkeypatch.setattr(text_data, "MOST_VALIDATION", 50)
+    data = TextData.of("0123456789" * 100)
+    assert data.ends() == {"train": (0, 850), "validation": (850, 900), "test": (900, 1000)}
+
+
+def test_the_share_of_validation_is_an_option_and_tokens_are_those_of_each_part(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("".join(f"line {i} é\n" for i in range(200)))
+    specs = []
+    for share in (0.1, 0.3):
+        for kind in tokens.KINDS:
+            data, spec = read(path, validation=share, tokenizer=kind, vocab_size=300)
+            specs.append(spec)
+            counts = [spec.train_count, spec.validation_count, spec.test_count]
+            for name, count in zip(PARTS, counts, strict=True):
+                ids = data.tokens[name].tolist()
+                assert len(ids) == count
+                assert ids == data.tokenizer.encode(part(data.text, name))
+            assert part(data.text, "test") == path.read_text()[-data.text.part_characters("test") :]
+    assert len({spec.fingerprint for spec in specs}) == 1
+    assert specs[0].validation_count * 3 - 3 <= specs[3].validation_count <= specs[0].validation_count * 3 + 3
+
+
+def test_byte_pairs_are_learnt_from_the_training_part_alone(tmp_path):
+    lines = "".join(f"line {i}\n" for i in range(200))
+    kept = []
+    for name, ending in (("a.txt", "x"), ("b.txt", "zebra ")):
+        (tmp_path / name).write_text(lines + (ending * 1000)[:800])
+        kept.append(read(tmp_path / name, tokenizer="bpe", vocab_size=300, validation=0.3)[0].kept())
+    assert kept[0] == kept[1]
 
 
 def test_python_docs_are_there_without_a_network():
@@ -89,8 +174,8 @@ def test_python_docs_are_there_without_a_network():
     assert spec.shape == (data.tokenizer.size,)
     assert data.text.characters > 400_000
     assert 'The "if" statement is used for conditional execution' in " ".join("".join(data.text.pieces()).split())
-    assert len(data.train) + len(data.test) == data.text.characters
-    assert data.characters_per_token == 1
+    assert sum(len(data.tokens[name]) for name in PARTS) == data.text.characters
+    assert data.bits_per_character == 1 / math.log(2)  # a token is a character
 
 
 def test_files_folders_and_fields(tmp_path):
@@ -131,57 +216,68 @@ def test_what_is_not_there_is_said(tmp_path):
     with pytest.raises(UsageError, match="nowhere.txt does not exist"):
         read(tmp_path / "nowhere.txt")
     with pytest.raises(UsageError, match="did you mean 'python-docs'"):
-        locate("python-doc", registry().datasets, "text")
+        locate("python-doc", text_spec())
     with pytest.raises(UsageError, match="mnist is image data, and the model takes text; allowed is python-docs"):
-        locate("mnist", registry().datasets, "text")
+        locate("mnist", text_spec())
 
 
 def test_a_large_text_is_cut_once_and_mapped_into_memory(tmp_path, monkeypatch):
     path = tmp_path / "large.txt"
     path.write_text("a line of it\n" * 500)
     small, _ = read(path, tokenizer="bpe", vocab_size=260)
-    monkeypatch.setattr(text, "IN_MEMORY", 100)
-    monkeypatch.setattr(text, "PIECE", 64)
-    told = []
-    options = TextTrainOptions(data=str(path), tokenizer="bytes")
-    large, spec = load(options, registry(), lambda *given: told.append(given))
-    assert isinstance(large.train, np.memmap)
-    assert (told[-1][0], told[-1][1]) == ("tokenising", 6500)
-    again, _ = load(options, registry(), lambda what, *_: pytest.fail("cut again") if what == "tokenising" else None)
-    assert np.array_equal(again.train, large.train)
-    assert large.tokenizer.decode(large.train.tolist()) == "a line of it\n" * 450
-    assert len(small.train) < len(large.train) == spec.train_count == 5850
-    assert large.place(torch.device("cpu")) is large
+    monkeypatch.setattr(files, "IN_MEMORY", 100)
+    monkeypatch.setattr(files, "PIECE", 64)
+    calls = []
+    large, spec = read(path, tokenizer="bytes", progress=lambda *call: calls.append(call))
+    assert all(isinstance(large.tokens[name], np.memmap) for name in PARTS)
+    assert (calls[-1][0], calls[-1][1]) == ("tokenising", 6500)
+
+    def once(stage, *_):
+        assert stage != "tokenising", "cut again"
+
+    again, _ = read(path, tokenizer="bytes", progress=once)
+    assert all(np.array_equal(again.tokens[name], large.tokens[name]) for name in PARTS)
+    assert large.tokenizer.decode(large.tokens["train"].tolist()) == "a line of it\n" * 405
+    assert len(small.tokens["train"]) < len(large.tokens["train"]) == spec.train_count == 5265
+    assert (spec.validation_count, spec.test_count) == (585, 650)
+    assert large.place(CPU) is large
     (file,) = (tmp_path / "data" / "tokens").glob("*/train.bin")
     file.write_bytes(file.read_bytes()[:-4] + b"\0\0\0\0")
     with pytest.raises(GenzooError, match="train.bin is damaged; remove .* and it is made anew"):
-        load(options, registry(), tick)
+        read(path, tokenizer="bytes")
 
 
 # Passages
 
 
+def passages(numbers, step, length, size, seed, **processes):
+    """The tokens of one batch of a text whose training tokens are `numbers`."""
+    data = TokenData(text=TextData.of("abc"), tokenizer=tokens.make("bytes", 0, []), tokens={"train": numbers})
+    (batch,) = data.batches(range(step, step + 1), Share(size, seed, **processes), CPU, length=length)
+    assert isinstance(batch, TextBatch)
+    assert batch.labels is None
+    return batch.tokens
+
+
 def test_a_batch_of_passages_is_a_function_of_seed_and_step():
     numbers = torch.arange(100, dtype=torch.int32)
-    cpu = torch.device("cpu")
-    one, same, other = (text.Passages(numbers, 10, 8, seed) for seed in (0, 0, 1))
-    assert torch.equal(one(3, cpu), same(3, cpu))
-    assert not torch.equal(one(3, cpu), other(3, cpu))
-    assert not torch.equal(one(3, cpu), one(4, cpu))
-    batch = one(0, cpu)
+    third = passages(numbers, 3, 10, 8, 0)
+    assert torch.equal(third, passages(numbers, 3, 10, 8, 0))
+    assert not torch.equal(third, passages(numbers, 3, 10, 8, 1))
+    assert not torch.equal(third, passages(numbers, 4, 10, 8, 0))
+    batch = passages(numbers, 0, 10, 8, 0)
     assert batch.shape == (8, 10)
     assert torch.equal(batch, batch[:, :1] + torch.arange(10))
-    mapped = text.Passages(numbers.numpy(), 10, 8, 0)
-    assert torch.equal(mapped(3, cpu), one(3, cpu))
-    shares = [text.Passages(numbers, 10, 8, 0, rank=rank, world=2)(3, cpu) for rank in (0, 1)]
-    assert torch.equal(torch.cat(shares), one(3, cpu))
+    assert torch.equal(passages(numbers.numpy(), 3, 10, 8, 0), third)
+    shares = [passages(numbers, 3, 10, 8, 0, rank=rank, world=2) for rank in (0, 1)]
+    assert torch.equal(torch.cat(shares), third)
 
 
 def test_passages_begin_at_every_place():
-    passages = text.Passages(torch.arange(12, dtype=torch.int32), 10, 64, 0)
-    assert set(passages(0, torch.device("cpu"))[:, 0].tolist()) == {0, 1, 2}
+    numbers = torch.arange(12, dtype=torch.int32)
+    assert set(passages(numbers, 0, 10, 64, 0)[:, 0].tolist()) == {0, 1, 2}
     with pytest.raises(UsageError, match="12 tokens, fewer than the 13 of a passage; give more text"):
-        text.Passages(torch.arange(12), 13, 1, 0)
+        passages(numbers, 0, 13, 1, 0)
 
 
 # The n-gram
@@ -198,15 +294,14 @@ def by_hand(train, known, size, order):
         for i in range(len(train) - used):
             counts.setdefault(tuple(train[i : i + used]), {}).setdefault(train[i + used], 0)
             counts[tuple(train[i : i + used])][train[i + used]] += 1
-        every = [n for own in counts.values() for n in own.values()]
+        every = [n for followers in counts.values() for n in followers.values()]
         once, twice = every.count(1), every.count(2)
         discount = once / (once + 2 * twice) if once else 0.5
         if context not in counts:
             continue
-        own, total = counts[context], sum(counts[context].values())
-        shares = [
-            max(own.get(w, 0) - discount, 0) / total + discount * len(own) / total * shares[w] for w in range(size)
-        ]
+        followers, total = counts[context], sum(counts[context].values())
+        lower = discount * len(followers) / total
+        shares = [max(followers.get(w, 0) - discount, 0) / total + lower * shares[w] for w in range(size)]
     return shares
 
 
@@ -214,11 +309,11 @@ def by_hand(train, known, size, order):
 def test_the_ngram_is_its_formula_and_a_distribution(order):
     rng = np.random.default_rng(order)
     train, test = rng.choice(4, 60, p=[0.5, 0.3, 0.15, 0.05]), rng.integers(0, 5, 12)
-    found = np.exp(NGram(train, 5, order).log_probabilities(test))
+    probabilities = np.exp(NGram(train, 5, order).log_probabilities(test))
     for place in range(len(test)):
         shares = by_hand(train.tolist(), test[:place].tolist(), 5, order)
         assert sum(shares) == pytest.approx(1)
-        assert found[place] == pytest.approx(shares[test[place]])
+        assert probabilities[place] == pytest.approx(shares[test[place]])
 
 
 def test_draws_of_the_ngram_follow_it():
@@ -232,21 +327,50 @@ def test_draws_of_the_ngram_follow_it():
 
 def test_the_best_order_is_that_of_the_text():
     rng = np.random.default_rng(0)
-    assert best_order(rng.integers(0, 20, 5000), 20) == 1
+    noise = rng.integers(0, 20, 5000)
+    assert best_order(noise[:4500], noise[4500:], 20) == 1
     table = rng.integers(0, 6, (6, 6))
     row = [0, 1]
     for _ in range(5000):
         row.append(int(table[row[-2], row[-1]]) if rng.random() < 0.9 else int(rng.integers(0, 6)))
-    assert best_order(np.array(row), 6) == 3
-    assert best_order(np.array([0, 1]), 2) == 1
+    assert best_order(np.array(row[:4500]), np.array(row[4500:]), 6) == 3
+    assert best_order(np.array([0]), np.array([1]), 2) == 1
 
 
 def test_a_trivial_model_of_text_says_what_it_learnt():
-    model = Trivial("abcabcabc" * 30, "abc")
+    model = Trivial("abcabcabc" * 27, "abcabcabc" * 3, "abc")
     assert model.nats("abcabc") < 0.3 * model.nats("ccbbaa")
     one, other = (model.texts([5, 9], np.random.default_rng(0)) for _ in range(2))
     assert one == other
     assert [len(drawn) for drawn in one] == [5, 9]
+
+
+def test_a_text_that_is_shorter_than_the_order_has_probabilities_too():
+    train = np.arange(50) % 5
+    whole = NGram(train, 5, 6).log_probabilities(np.array([1, 2, 3, 4, 0, 1, 2]))
+    for length in range(7):
+        text = np.array([1, 2, 3, 4, 0, 1, 2])[:length]
+        assert np.array_equal(NGram(train, 5, 6).log_probabilities(text), whole[:length])
+    assert best_order(train, np.array([1]), 5) == 1
+
+
+def test_the_order_of_the_baseline_does_not_depend_on_signs_of_the_test_text_alone():
+    """One of the texts whose best order hung on how many signs there were to be missed."""
+    changed = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        size, length = int(rng.integers(2, 6)), int(rng.integers(24, 80))
+        table, row = rng.integers(0, size, (size, size)), [0, 1]
+        for _ in range(length):
+            followed = rng.random() < 0.8
+            row.append(int(table[row[-2], row[-1]]) if followed else int(rng.integers(0, size)))
+        train, validation = np.array(row[:-8]), np.array(row[-8:])
+        texts = ["".join(chr(97 + i) for i in numbers) for numbers in (train, validation)]
+        seen = sorted(set("".join(texts)))
+        orders = [Trivial(*texts, "".join(sorted({*seen, *more}))).order for more in ("", map(chr, range(500, 700)))]
+        assert orders[0] == orders[1]
+        changed += best_order(train, validation, size) != best_order(train, validation, size + 200)
+    assert changed > 3  # of the order that all signs choose
 
 
 # What is copied
@@ -269,16 +393,175 @@ def test_hashes_tell_passages_apart_and_the_longest_copy_is_found():
         assert index.longest(sample) == longest
 
 
+# Runs on text
+
+LETTERS = """
+    import torch, genzoo
+    from genzoo import GeneratorSpec
+
+    class Letters(genzoo.Generator):
+        "How often each token comes; nothing of those before it."
+        likelihood_kind = "exact"
+        best_by = ("validation/loss", "lower")
+        scored = []  # what log_likelihood was given without gradients
+        def __init__(self, config, data):
+            super().__init__(config, data)
+            self.logits = torch.nn.Parameter(torch.zeros(data.shape[0]))
+        def fit(self, run):
+            optimizer = run.prepare(torch.optim.SGD(self.parameters(), 20.0))
+            for batch in run.batches(length=16):
+                loss = -self.log_likelihood(batch.tokens).mean()
+                optimizer.zero_grad()
+                run.backward(loss)
+                optimizer.step()
+                run.log(loss=loss)
+        def sample(self, count, *, options, rng):
+            shares = self.logits.softmax(0).cumsum(0)
+            ids = torch.searchsorted(shares, rng.uniform(200)).clamp_max(len(shares) - 1)
+            return [self.tokenizer.decode(row) for row in ids.tolist()]
+        def log_likelihood(self, tokens):
+            if not torch.is_grad_enabled():
+                self.scored.append(tokens.clone())
+            return self.logits.log_softmax(0)[tokens]
+
+    @genzoo.hookimpl
+    def genzoo_generators():
+        defaults = {"steps": 12, "batch_size": 2, "eval_every": 2, "sample_every": 6, "log_every": 1, "save_every": 6}
+        return [GeneratorSpec(name="letters", summary="-", modality="text", target="zoo_letters:Letters",
+            defaults=defaults, example_length=16)]
+"""
+
+
+@pytest.fixture
+def letters(install):
+    install("zoo_letters", LETTERS)
+
+
+def lines(count=300, words=("the", "cat", "sat", "on", "a", "mat", "and", "ran"), seed=0):
+    rng = np.random.default_rng(seed)
+    return "".join(" ".join(rng.choice(words, 6)) + ".\n" for _ in range(count))
+
+
+def written(path, text):
+    path.write_text(text)
+    return path
+
+
+def validation_scores(run):
+    keys = ("step", "validation/loss", "validation/bits_per_character")
+    return [{key: line[key] for key in keys} for line in run.metrics() if keys[1] in line]
+
+
+def best(run):
+    """What `best/` is, without what it says of the data."""
+    facts = run.best()
+    return {key: facts[key] for key in ("step", "score_name", "score", "files")}
+
+
+def test_a_score_while_training_is_of_the_first_validation_tokens_and_no_more(letters, tmp_path, monkeypatch):
+    import genzoo.text.modality as modality
+
+    assert modality.SCORED == 65_536
+    monkeypatch.setattr(modality, "SCORED", 100)
+    text = lines()
+    run = genzoo.train("letters", name="one", data=str(written(tmp_path / "a.txt", text)), tokenizer="bytes")
+    data, spec = read(tmp_path / "a.txt", tokenizer="bytes")
+    assert spec.validation_count > 500
+    scored = genzoo.load(run).scored
+    assert len(scored) == 6  # at steps 2, 4, ..., 12
+    for row in scored:  # bounded, and the same each time
+        assert torch.equal(row, torch.as_tensor(data.tokens["validation"][:100])[None])
+    nats = -genzoo.load(run, weights="last").log_likelihood(scored[0]).double().sum().item()
+    last = run.metrics()[-1]
+    assert last["validation/loss"] == pytest.approx(nats / 100, rel=1e-6)
+    assert last["validation/bits_per_character"] == pytest.approx(nats / 100 / math.log(2), rel=1e-6)
+
+    start, stop = data.text.ends()["validation"]  # what comes behind them changes no score, nor does the test text
+    later = text[: start + 100] + "x" * (len(text) - start - 100)
+    other = genzoo.train("letters", name="two", data=str(written(tmp_path / "b.txt", later)), tokenizer="bytes")
+    assert validation_scores(other) == validation_scores(run)
+    changed = text[:start] + "x" * (stop - start) + text[stop:]
+    third = genzoo.train("letters", name="three", data=str(written(tmp_path / "c.txt", changed)), tokenizer="bytes")
+    assert validation_scores(third) != validation_scores(run)
+
+
+def test_a_validation_text_that_is_shorter_than_that_is_scored_whole(letters, tmp_path):
+    run = genzoo.train("letters", data=str(written(tmp_path / "a.txt", lines(60))))
+    (count,) = {row.shape[1] for row in genzoo.load(run).scored}
+    assert count == run.data_spec.validation_count
+
+
+def test_nothing_that_is_chosen_of_a_text_looks_at_its_test_part(letters, tmp_path):
+    text = lines()
+    test = int(len(text) * 0.1)
+    results = []
+    for name, ending in (("plain", text[-test:]), ("changed", ("é🙂zqx" * test)[:test])):
+        path = written(tmp_path / f"{name}.txt", text[:-test] + ending)
+        run = genzoo.train("letters", name=name, data=str(path), tokenizer="bytes", eval_every=1)
+        dataset, data = load_data(run)
+        request = EvaluationRequest(count=None, seed=0, features="auto", load_features=lambda *_: None)
+        subject = modality_of("text").reference(dataset, data, request, silent).empty
+        results.append((validation_scores(run), best(run), trivial(subject).order, genzoo.sample(run, 2)))
+        assert part(dataset.text, "test") == ending
+        assert results[-1][1]["step"] > 1  # there was a choice
+    assert results[0] == results[1]
+    runs = [genzoo.find_run(name) for name in ("plain", "changed")]
+    assert runs[0].data_spec.fingerprint != runs[1].data_spec.fingerprint
+    bits = [{m.name: m.value for m in genzoo.evaluate(run, 2).measures}["bits_per_character"] for run in runs]
+    assert bits[0] < bits[1]  # which the evaluation sees
+
+
+def test_a_run_whose_tokeniser_was_changed_neither_goes_on_nor_is_sampled(letters, tmp_path, genzoo_command):
+    run = genzoo.train("letters", name="one", data=str(written(tmp_path / "a.txt", lines())))
+    (name,) = run.kept()
+    content = (run.path / name).read_bytes()
+    assert (name, run.kept()[name]) == ("tokenizer.json", content)
+    assert run.record["kept"] == {name: hashlib.sha256(content).hexdigest()}
+    texts = genzoo.sample(run, 2)
+    assert genzoo.load(run).tokenizer.json == content.decode()
+
+    vocabulary = json.loads(content)
+    words = vocabulary["model"]["vocab"]
+    words["a"], words["e"] = words["e"], words["a"]
+    (run.path / name).write_text(json.dumps(vocabulary))
+    Tokenizer((run.path / name).read_text())  # a whole one, and another
+    why = "run 'one' is damaged: its tokenizer.json is not the one that it began with"
+    for call in (
+        run.kept,
+        lambda: genzoo.resume(run, steps=20),
+        lambda: genzoo.sample(run, 1),
+        lambda: genzoo.load("one"),
+        lambda: genzoo.evaluate(run, 2),
+    ):
+        with pytest.raises(GenzooError, match=f"^{why}$"):
+            call()
+    for command in (("resume", "one", "--steps", 20), ("sample", "one")):
+        done = genzoo_command(*command)
+        assert (done.status, done.out) == (1, "")
+        assert done.err.endswith(f"genzoo: {why}\n")
+    assert RunFolder(run.path).step == 12  # and nothing was trained
+
+    (run.path / name).unlink()
+    with pytest.raises(GenzooError, match="run 'one': cannot read its tokenizer.json: No such file"):
+        genzoo.sample(run, 1)
+    (run.path / name).write_bytes(content)
+    assert genzoo.sample(run, 2) == texts
+    shutil.copytree(run.path, run.path.with_name("two"))  # a run is enough, wherever it is
+    assert genzoo.sample("two", 2) == texts
+    assert genzoo.resume(run, steps=20).step == 20
+
+
 # Files of text
 
 
 def test_a_text_has_its_provenance_beside_it(tmp_path, genzoo_command):
-    own = provenance.facts("transformer", "some-run", 3)
-    path = samples.write_texts(["one", "two é"], tmp_path / "out.txt", own)
+    facts = {"generator": "genzoo", "version": genzoo.__version__, "model": "transformer", "run": "some-run", "seed": 3}
+    path = tmp_path / "out.txt"
+    write_texts(["one", "two é"], path, facts)
     assert path.read_text("utf-8") == "one\n\n---\n\ntwo é"
-    found = provenance.read(path)
-    assert found["genzoo"] | {"sha256": ""} == own | {"samples": 2, "sha256": ""}
-    assert found["digital_source_type"].endswith("trainedAlgorithmicMedia")
+    labels = read_provenance(path)
+    assert labels["genzoo"] | {"sha256": ""} == facts | {"samples": 2, "sha256": ""}
+    assert labels["digital_source_type"].endswith("trainedAlgorithmicMedia")
     assert json.loads((tmp_path / "out.txt.json").read_text())["aigc"]["Label"] == "1"
     assert genzoo_command("provenance", path).status == 0
     path.write_text("changed")

@@ -17,10 +17,10 @@ import pytest
 
 import genzoo
 from genzoo import GenzooError, UsageError
-from genzoo import doctor as of_doctor
-from genzoo import install as of_install
-from genzoo.new import new
-from genzoo.registry import registry
+from genzoo.cli import doctor
+from genzoo.registry import install as installer
+from genzoo.registry.plugins import registry
+from genzoo.registry.scaffold import new
 from genzoo.testing import run_checks
 
 
@@ -93,7 +93,7 @@ def test_a_name_or_folder_that_is_taken_is_said(here):
     with pytest.raises(UsageError, match="exists and is not an empty folder; choose another with --to"):
         new("mine")
     assert (here / "genzoo-mine" / "work.py").read_text() == "mine"
-    with pytest.raises(UsageError, match="modality is 'sound'; allowed is image or text"):
+    with pytest.raises(UsageError, match="unknown modality 'sound'; there is image, text"):
         new("mine", "sound", "elsewhere")
     with pytest.raises(GenzooError, match="cannot write"):
         new("mine", folder=here / "genzoo-mine" / "work.py" / "deep")
@@ -109,24 +109,28 @@ def test_the_installer_is_called_for_this_environment(monkeypatch, genzoo_comman
         called.append(command)
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(of_install.subprocess, "run", run)
-    monkeypatch.setattr(of_install.shutil, "which", lambda _: "/bin/uv")
+    monkeypatch.setattr(installer.subprocess, "run", run)
+    monkeypatch.setattr(installer.shutil, "which", lambda _: "/bin/uv")
     assert genzoo_command("install", "-e", "some/folder").status == 0
     assert called.pop() == [
         "/bin/uv", "pip", "install", "--quiet", "--python", sys.executable, "--editable", "some/folder",
     ]  # fmt: skip
-    monkeypatch.setattr(of_install.shutil, "which", lambda _: None)
-    monkeypatch.setattr(of_install.importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setattr(installer.shutil, "which", lambda _: None)
+    monkeypatch.setattr(installer.importlib.util, "find_spec", lambda _: True)
     install("broken_plugin", "raise RuntimeError('broken')")
     assert genzoo_command("uninstall", "--yes", "broken-plugin").out == "removed broken-plugin\n"
     assert called.pop() == [sys.executable, "-m", "pip", "uninstall", "--quiet", "--yes", "broken-plugin"]
     for name in ("vae", "genzoo-vae"):
-        assert of_install.distribution_of(name) == "genzoo-vae"
+        assert installer.distribution_of(name) == "genzoo-vae"
     refused = genzoo_command("uninstall", "nothing")
     assert (refused.status, "no plugin is called 'nothing'; installed are broken-plugin, genzoo-" in refused.err) == (
         2, True,
     )  # fmt: skip
-    monkeypatch.setattr(of_install.importlib.util, "find_spec", lambda _: None)
+    for name in ("image", "text", "genzoo"):
+        refused = genzoo_command("uninstall", "--yes", name, "broken-plugin")
+        assert (refused.status, f"{name!r} is genzoo's own, and is not removed alone" in refused.err) == (2, True)
+    assert called == []
+    monkeypatch.setattr(installer.importlib.util, "find_spec", lambda _: None)
     assert "neither uv nor pip is here" in genzoo_command("install", "x").err
 
 
@@ -145,7 +149,7 @@ def test_the_doctor_finds_what_is_wrong(monkeypatch, genzoo_command, install, tm
     assert "torch and torchvision" in well.out
     assert "device" in well.out
     install("broken_plugin", "raise RuntimeError('broken')")
-    monkeypatch.setattr(of_doctor.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
     (tmp_path / "file").touch()
     ill = genzoo_command("doctor", "--data-dir", tmp_path / "file" / "data", "--json")
     wrong = {finding["what"]: finding for finding in json.loads(ill.out) if not finding["ok"]}
@@ -172,9 +176,9 @@ def test_a_slow_plugin_is_named_and_broken_ones_take_nothing_along(install, genz
     assert lines[0].split() == ["PLUGIN", "DISTRIBUTION", "VERSION", "STATUS", "SECONDS"]
     assert lines[1].startswith("slow_plugin")
     assert float(lines[1].split()[-1]) >= 0.3
-    found = {plugin["name"]: plugin for plugin in json.loads(genzoo_command("plugins", "--json").out)}
-    assert found["broken_plugin"]["status"] == "failed"
-    assert found["vae"]["seconds"] < 0.3
+    plugins = {plugin["name"]: plugin for plugin in json.loads(genzoo_command("plugins", "--json").out)}
+    assert plugins["broken_plugin"]["status"] == "failed"
+    assert plugins["vae"]["seconds"] < 0.3
     assert "1 plugin(s) failed: broken_plugin" in genzoo_command("list").err
 
 
@@ -201,7 +205,7 @@ MIXTURE = {
                 GeneratorSpec(
                     name="mixture", summary="Mixture of Gaussians", modality="image",
                     target="genzoo_mixture.model:Mixture", config=MixtureOptions,
-                    defaults={"steps": 10, "log_every": 1},
+                    defaults={"steps": 10, "log_every": 1}, mini_batches=False,
                 ),
                 GeneratorSpec(
                     name="two", summary="Two optimisers", modality="image", target="genzoo_mixture.model:Two",
@@ -241,7 +245,7 @@ MIXTURE = {
 
             @torch.no_grad()
             def fit(self, run):
-                images = torch.cat([batch.images for batch in run.training_images(5000)]).flatten(1)
+                images = torch.cat([batch.images for batch in run.training_examples(5000)]).flatten(1)
                 for _ in run.steps():
                     joint = self.joint(images)
                     run.log(nll=-joint.logsumexp(1).mean())
@@ -256,9 +260,9 @@ MIXTURE = {
                 return self.joint(images.flatten(1)).logsumexp(1)
 
             def sample(self, count, *, options, rng):
-                chosen = torch.searchsorted(self.weights.cumsum(0), rng.uniform()).clamp_max(len(self.weights) - 1)
-                noise = rng.normal(self.means.shape[1]) * self.variances[chosen].sqrt()
-                return (self.means[chosen] + noise).clamp(0, 1).view(count, *self.data.shape)
+                component = torch.searchsorted(self.weights.cumsum(0), rng.uniform()).clamp_max(len(self.weights) - 1)
+                noise = rng.normal(self.means.shape[1]) * self.variances[component].sqrt()
+                return (self.means[component] + noise).clamp(0, 1).view(count, *self.data.shape)
 
 
         class Two(genzoo.Generator):
@@ -318,8 +322,8 @@ def outside(tmp_path_factory):
     uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
 
     def call(*command, status=0, folder=root):
-        own = {"PATH": f"{scripts}:/usr/bin:/bin"}  # without uv: pip sees what is on the path, and fetches no torch
-        here = {k: v for k, v in os.environ.items() if not k.startswith(("GENZOO_", "PYTHON", "VIRTUAL_ENV"))} | own
+        path = {"PATH": f"{scripts}:/usr/bin:/bin"}  # without uv: pip sees what is on the path, and fetches no torch
+        here = {k: v for k, v in os.environ.items() if not k.startswith(("GENZOO_", "PYTHON", "VIRTUAL_ENV"))} | path
         done = subprocess.run([*map(str, command)], cwd=folder, env=here, capture_output=True, text=True)
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout
@@ -372,6 +376,6 @@ def test_from_an_empty_folder_to_a_trained_plugin_in_five_commands(outside):
         words = line.split("#")[0].split()
         assert words[0] == "genzoo"
         more = ["--steps", "20", "--threads", "1"] if words[1] == "train" else []
-        said = outside(outside.scripts / "genzoo", *words[1:], *more, folder=folder)
-        assert said
+        output = outside(outside.scripts / "genzoo", *words[1:], *more, folder=folder)
+        assert output
     assert list((folder / "runs").glob("*/model/state.safetensors"))

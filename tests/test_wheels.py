@@ -49,9 +49,9 @@ class Environment:
 def without_torch(wheels, tmp_path_factory):
     """An environment with the few light packages that genzoo imports before torch, and no torch."""
     made = Environment(tmp_path_factory.mktemp("light"), wheels)
-    own = Path(sysconfig.get_path("purelib"))
+    here = Path(sysconfig.get_path("purelib"))
     for name in LIGHT:
-        os.symlink(own / name, made.site / name)
+        os.symlink(here / name, made.site / name)
     return made
 
 
@@ -107,5 +107,5 @@ def test_a_model_trains_and_samples_from_the_wheels(with_torch):
         "-c",
         "import genzoo, genzoo_vae; print(genzoo.__file__, genzoo_vae.__file__)",
     ]
-    found = subprocess.run(where, cwd=with_torch.folder, capture_output=True, text=True).stdout.split()
-    assert all(Path(file).is_relative_to(with_torch.site) for file in found)
+    files = subprocess.run(where, cwd=with_torch.folder, capture_output=True, text=True).stdout.split()
+    assert all(Path(file).is_relative_to(with_torch.site) for file in files)

@@ -11,11 +11,11 @@ from genzoo_gan import AdversarialOptions
 
 @dataclass(frozen=True, kw_only=True)
 class DCGANOptions(AdversarialOptions):
-    """What a DCGAN is made of and how it is trained."""
+    """Networks and training of a DCGAN."""
 
     latent_categories: int = option(
         40,
-        help="Besides z, draw one of so many categories, for data that are of several kinds (Chen 2016); 0: none.",
+        help="Categories of a one-hot latent variable besides z, for data of several kinds (Chen 2016); 0: none.",
         minimum=0,
         maximum=4096,
     )
@@ -35,18 +35,20 @@ class DCGANOptions(AdversarialOptions):
     discriminator_kernel_size: int = option(5, help="Size of the convolutions.", minimum=3, maximum=9)
     discriminator_stride: int = option(2, help="Stride of the discriminator's convolutions.", minimum=1, maximum=2)
     generator_activation: str = option(
-        "leaky-relu", help="Between the generator's layers.", choices=("relu", "leaky-relu")
+        "leaky-relu", help="Activation between the generator's layers.", choices=("relu", "leaky-relu")
     )
     discriminator_activation: str = option(
-        "leaky-relu", help="Between the discriminator's layers.", choices=("relu", "leaky-relu")
+        "leaky-relu", help="Activation between the discriminator's layers.", choices=("relu", "leaky-relu")
     )
     batch_norm: bool = option(True, help="Batch normalisation between the generator's layers (Ioffe & Szegedy 2015).")
-    generator_output: str = option("tanh", help="What makes pixels of its last layer.", choices=("tanh", "sigmoid"))
+    generator_output: str = option(
+        "tanh", help="Activation of the generator's last layer.", choices=("tanh", "sigmoid")
+    )
     discriminator_dropout: float = option(0.0, help="Dropout in the discriminator.", minimum=0, below=1)
 
     learning_rate: float = option(1e-3, help="Adam's step size.", above=0, maximum=1)
     learning_rate_schedule: str = option(
-        "cosine", help="Keep the step sizes, or let them fall to zero along a cosine.", choices=("constant", "cosine")
+        "cosine", help="Constant, or falling to zero along a cosine.", choices=("constant", "cosine")
     )
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """The deep convolutional GAN (Radford et al. 2015, arXiv:1511.06434): a GAN whose networks are convolutions.
 
-The generator takes noise through a dense layer to a small map of many channels, and from there by transposed
-convolutions to the image; the discriminator goes the other way. All else is the GAN's.
+The generator takes noise through a dense layer to a small feature map of many channels, and from there by transposed
+convolutions to the image; the discriminator goes the other way. Losses and training are the GAN's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def activation(name: str) -> nn.Module:
 
 
 def halvings(size: int, smallest: int) -> list[int]:
-    """The sizes from an image's own down to `smallest` or less, each half of the one before, rounded up."""
+    """The sizes from an image's down to `smallest` or less, each half of the one before, rounded up."""
     sizes = [size]
     while sizes[-1] > smallest:
         sizes.append(-(-sizes[-1] // 2))
@@ -35,45 +35,49 @@ def channels_by_width(config: DCGANOptions, size: int) -> list[int]:
 
 
 def generator_network(config: DCGANOptions, inputs: int, shape: tuple[int, ...]) -> nn.Sequential:
-    """(B, inputs) -> (B, C, H, W): a dense layer to a small map, then transposed convolutions. The last ones double
-    the size until it is the image's; any before them keep it."""
+    """(B, inputs) -> (B, C, H, W): a dense layer to a small feature map, then transposed convolutions. The last of them
+    double the size until it is the image's; any before them keep it."""
     sizes = halvings(shape[1], config.smallest_size)[::-1]
-    widths = list(config.generator_channels or channels_by_width(config, shape[1])[::-1])
-    if len(widths) < (least := len(sizes) - 1):
-        numbers = "1 number" if len(widths) == 1 else f"{len(widths)} numbers"
-        raise ValueError(f"--generator-channels has {numbers}; images of {shape[1]} pixels need {least} or more")
-    sizes = [sizes[0]] * (len(widths) - len(sizes) + 1) + sizes  # (B, widths[i], sizes[i], sizes[i]) at layer i
-    bias, small = not config.batch_norm, (widths[0], sizes[0], sizes[0])
-    layers: list[nn.Module] = [kernels.Linear(inputs, math.prod(small), bias=bias)]
-    layers += [nn.BatchNorm1d(math.prod(small))] if config.batch_norm else []
-    layers += [activation(config.generator_activation), nn.Unflatten(1, small)]
+    channels = list(config.generator_channels or channels_by_width(config, shape[1])[::-1])
+    if len(channels) < (minimum := len(sizes) - 1):
+        numbers = "1 number" if len(channels) == 1 else f"{len(channels)} numbers"
+        raise ValueError(f"--generator-channels has {numbers}; images of {shape[1]} pixels need {minimum} or more")
+    sizes = [sizes[0]] * (len(channels) - len(sizes) + 1) + sizes  # (B, channels[i], sizes[i], sizes[i]) into layer i
+    bias, first_shape = not config.batch_norm, (channels[0], sizes[0], sizes[0])
+    layers: list[nn.Module] = [kernels.Linear(inputs, math.prod(first_shape), bias=bias)]
+    layers += [nn.BatchNorm1d(math.prod(first_shape))] if config.batch_norm else []
+    layers += [activation(config.generator_activation), nn.Unflatten(1, first_shape)]
     kernel = config.generator_kernel_size
-    for i, (before, after) in enumerate(pairwise([*widths, shape[0]])):
+    for i, (in_channels, out_channels) in enumerate(pairwise([*channels, shape[0]])):
         stride = 1 if sizes[i] == sizes[i + 1] else 2
-        extra = sizes[i + 1] - ((sizes[i] - 1) * stride + 1)  # to 2n, or to 2n - 1
-        last = i == len(widths) - 1
-        layers.append(nn.ConvTranspose2d(before, after, kernel, stride, kernel // 2, extra, bias=bias or last))
-        if not last:
-            layers += [nn.BatchNorm2d(after)] if config.batch_norm else []
+        output_padding = sizes[i + 1] - ((sizes[i] - 1) * stride + 1)  # to 2n, or to 2n - 1
+        is_last = i == len(channels) - 1
+        layers.append(
+            nn.ConvTranspose2d(
+                in_channels, out_channels, kernel, stride, kernel // 2, output_padding, bias=bias or is_last
+            )
+        )
+        if not is_last:
+            layers += [nn.BatchNorm2d(out_channels)] if config.batch_norm else []
             layers.append(activation(config.generator_activation))
     return nn.Sequential(*layers, nn.Tanh() if config.generator_output == "tanh" else nn.Sigmoid())
 
 
 def discriminator_features(config: DCGANOptions, shape: tuple[int, ...]) -> tuple[nn.Sequential, int]:
-    """(B, C, H, W) -> (B, width) by convolutions, and the width."""
+    """(B, C, H, W) -> (B, width) by strided convolutions, and the width."""
     size, kernel = shape[1], config.discriminator_kernel_size
-    widths = [shape[0], *(config.discriminator_channels or channels_by_width(config, size))]
+    channels = [shape[0], *(config.discriminator_channels or channels_by_width(config, size))]
     layers: list[nn.Module] = []
-    for before, after in pairwise(widths):
-        layers.append(nn.Conv2d(before, after, kernel, config.discriminator_stride, kernel // 2))
+    for in_channels, out_channels in pairwise(channels):
+        layers.append(nn.Conv2d(in_channels, out_channels, kernel, config.discriminator_stride, kernel // 2))
         layers.append(activation(config.discriminator_activation))
         layers += [kernels.Dropout(config.discriminator_dropout)] if config.discriminator_dropout else []
-        size = -(-size // config.discriminator_stride)
-    return nn.Sequential(*layers, nn.Flatten()), widths[-1] * size * size
+        size = -(-size // config.discriminator_stride)  # (B, out_channels, size, size)
+    return nn.Sequential(*layers, nn.Flatten()), channels[-1] * size * size
 
 
 class DCGAN(GAN):
-    """A DCGAN for square images of 16 to 128 pixels, of any channels. See `DCGANOptions` for what can be chosen."""
+    """A DCGAN for square images of 16 to 128 pixels, of any number of channels; its options are `DCGANOptions`."""
 
     def __init__(self, config: DCGANOptions, data: DataSpec) -> None:
         _, height, width = data.shape

@@ -9,14 +9,16 @@ from torch import nn
 
 import genzoo
 from genzoo import DataSpec, UsageError
+from genzoo.training.run import TrainingRun
 from genzoo_dcgan import DCGANOptions, genzoo_generators
 from genzoo_dcgan.model import DCGAN, halvings
 
 
 def dcgan(shape=(1, 28, 28), classes=(), **options):
     spec = DataSpec(
-        name="d", modality="image", shape=shape, classes=classes, train_count=9, test_count=9, fingerprint="0"
-    )
+        name="d", modality="image", shape=shape, classes=classes, train_count=9, validation_count=9, test_count=9,
+        fingerprint="0",
+    )  # fmt: skip
     return DCGAN(DCGANOptions(**options), spec)
 
 
@@ -30,8 +32,8 @@ def layers(network, *kinds):
 
 
 def convolutions(network):
-    found = layers(network, nn.Conv2d, nn.ConvTranspose2d)
-    return [(c.in_channels, c.out_channels, c.kernel_size[0], c.stride[0]) for c in found]
+    every = layers(network, nn.Conv2d, nn.ConvTranspose2d)
+    return [(c.in_channels, c.out_channels, c.kernel_size[0], c.stride[0]) for c in every]
 
 
 def test_the_layout_of_article_256():
@@ -149,7 +151,7 @@ def test_a_compiled_training_is_the_eager_one(loss, monkeypatch):
     """What `run.compile` does on CUDA, done on the CPU."""
     options = {"width": 4, "batch_size": 8, "steps": 4, "loss": loss, "log_every": 1, "sample_every": 0}
     eager = genzoo.train("dcgan", **options).metrics()
-    monkeypatch.setattr(genzoo.Run, "compile", lambda self, function: torch.compile(function))
+    monkeypatch.setattr(TrainingRun, "compile", lambda self, function: torch.compile(function))
     compiled = genzoo.train("dcgan", **options).metrics()
     for one, other in zip(eager, compiled, strict=True):
         for name in ("discriminator_loss", "generator_loss"):

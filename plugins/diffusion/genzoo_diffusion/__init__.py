@@ -10,12 +10,12 @@ from genzoo import CommandSpec, GeneratorSpec, option
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionOptions:
-    """What a diffusion model is made of and how it is trained."""
+    """U-Net, forward process and training of a diffusion model."""
 
-    conditional: bool = option(False, help="Learn from labels, so that samples of a class can be asked for.")
+    conditional: bool = option(False, help="Learn from labels, so that samples of a class can be drawn.")
     label_dropout: float = option(
         0.1,
-        help="Share of training images whose label is hidden, for guidance (Ho & Salimans 2022).",
+        help="Share of training images whose label is dropped, for classifier-free guidance (Ho & Salimans 2022).",
         minimum=0,
         below=1,
     )
@@ -33,7 +33,7 @@ class DiffusionOptions:
     dropout: float = option(0.0, help="Dropout in the residual blocks.", minimum=0, below=1)
     prediction: str = option(
         "v",
-        help="What the network says of a noisy image: its noise, its v (Salimans & Ho 2022), or the clean image.",
+        help="What the network predicts of a noisy image: the noise, v (Salimans & Ho 2022), or the clean image.",
         choices=("noise", "v", "sample"),
     )
     schedule: str = option(
@@ -48,15 +48,15 @@ class DiffusionOptions:
         choices=("uniform", "stratified"),
     )
     min_snr_gamma: float = option(
-        5.0, help="Weigh timesteps by min(SNR, this) (Hang et al. 2023); 0: all alike.", minimum=0
+        5.0, help="Weigh timesteps by min(SNR, gamma) (Hang et al. 2023); 0: equally.", minimum=0
     )
     learning_rate: float = option(2e-3, help="AdamW's step size.", above=0, maximum=1)
     learning_rate_schedule: str = option(
         "cosine",
-        help="After the warm-up, keep the step size or let it fall to zero along a cosine.",
+        help="Constant after the warm-up, or falling to zero along a cosine.",
         choices=("constant", "cosine"),
     )
-    warmup_steps: int = option(100, help="Raise the step size from 0 over so many steps.", minimum=0)
+    warmup_steps: int = option(100, help="Raise the learning rate linearly from 0 over this many steps.", minimum=0)
     max_gradient_norm: float = option(1.0, help="Clip the gradient to this length.", above=0)
     ema_decay: float = option(
         0.995, help="Sample with an exponential moving average of the weights; 0: with the weights.", minimum=0, below=1
@@ -79,7 +79,7 @@ class DiffusionSampleOptions:
     num_steps: int = option(20, help="Evaluations of the network for a sample.", minimum=1, maximum=10000)
     eta: float = option(0.0, help="Noise of ddim: 0 is deterministic, 1 is as much as ddpm's.", minimum=0, maximum=1)
     guidance_scale: float = option(
-        1.0, help="Weight of the class (classifier-free guidance); 1: as it was learnt.", minimum=0, maximum=100
+        1.0, help="Weight of the class in classifier-free guidance; 1: no guidance.", minimum=0, maximum=100
     )
 
     def __post_init__(self) -> None:
@@ -138,7 +138,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
 
 @genzoo.hookimpl
 def genzoo_commands() -> list[CommandSpec]:
-    """What only a diffusion model can do."""
+    """Commands for diffusion models."""
     return [
         CommandSpec(
             name="inpaint",

@@ -1,10 +1,11 @@
-"""`genzoo inpaint` and `genzoo trajectory`: what only a diffusion model can do. Imported when one of them is called."""
+"""`genzoo inpaint` and `genzoo trajectory`: commands for diffusion models. Imported when one of them is called."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import click
 import torch
@@ -14,12 +15,13 @@ from genzoo import RandomStreams, RunFolder, UsageError
 from genzoo_diffusion import DiffusionSampleOptions
 from genzoo_diffusion.model import Diffusion
 
+Command = TypeVar("Command", bound=Callable[..., None])
 PICTURES = (".png", ".jpg", ".jpeg")
-SHOWN = 10  # states of a trajectory that are shown
+MAX_SHOWN = 10  # states of a trajectory
 
 
-def options(command: Any) -> Any:
-    """The options of both."""
+def shared_options(command: Command) -> Command:
+    """The options that both commands have."""
     for option in (
         click.option("--runs-dir", metavar="FOLDER", help="Folder of runs."),
         click.option("--device", default="auto", metavar="TEXT", help="auto, cpu, cuda, cuda:N or mps."),
@@ -43,7 +45,7 @@ def load(run: str, device: str, runs_dir: str | None) -> tuple[RunFolder, Diffus
 
 
 def labels(folder: RunFolder, model: Diffusion, label: str | None, count: int) -> torch.Tensor | None:
-    """The class asked for, (count,), or for a conditional model each in turn."""
+    """The class of `--label`, (count,), or without it, for a conditional model, each class in turn."""
     if label is not None:
         return torch.full((count,), folder.class_number(label), device=model.device)
     return torch.arange(count, device=model.device) % model.classes if model.conditional else None
@@ -63,27 +65,25 @@ def labels(folder: RunFolder, model: Diffusion, label: str | None, count: int) -
 @click.option(
     "--resamplings", type=click.IntRange(1, 100), default=5, show_default=True, help="How often each is taken."
 )
-@options
+@shared_options
 def inpaint(
     run: str, image: str, mask: str, count: int, num_steps: int, resamplings: int, label: str | None, seed: int,
     out: str | None, overwrite: bool, device: str, runs_dir: str | None,
 ) -> None:  # fmt: skip
-    """Fill in the unknown part of a picture: the picture without it, then ways in which it may have been.
+    """Fill in the unknown part of a picture: the picture without it, then samples of the whole.
 
     Known pixels are left as they are (RePaint, Lugmayr et al. 2022).
     """
     folder, model = load(run, device, runs_dir)
-    path, images = (
-        genzoo.output_path(folder, "inpaint", out, PICTURES, overwrite=overwrite),
-        genzoo.modality_of("image"),
-    )
-    picture = images.read(Path(image), model.data)[0].to(model.device)
+    path = genzoo.output_path(folder, "inpaint", out, PICTURES, overwrite=overwrite)
+    modality = genzoo.modality_of("image")
+    picture = modality.read(Path(image), model.data)[0].to(model.device)  # (C, H, W)
     grey = replace(model.data, shape=(1, *model.data.shape[1:]))
-    unknown = images.read(Path(mask), grey)[0].to(model.device) >= 0.5
+    unknown = modality.read(Path(mask), grey)[0].to(model.device) >= 0.5  # (1, H, W)
     if bool(unknown.all()) or not bool(unknown.any()):
-        every = "white" if bool(unknown.all()) else "black"
+        color = "white" if bool(unknown.all()) else "black"
         raise UsageError(
-            f"--mask {mask} is all {every}; it should be white where the picture is to be filled in, and there alone"
+            f"--mask {mask} is all {color}; it should be white where the picture is to be filled in, and there alone"
         )
     with torch.no_grad():
         filled = model.inpaint(
@@ -91,9 +91,9 @@ def inpaint(
             rng=RandomStreams(seed, count, device=model.device), num_steps=num_steps, resamplings=resamplings,
             labels=labels(folder, model, label, count),
         )  # fmt: skip
-    masked = torch.where(unknown, 0.5, picture)[None]
-    row = torch.cat([masked, filled]).cpu()
-    images.write_rows([row], path, folder.provenance(seed, operation="inpaint"), model.data)
+    masked = torch.where(unknown, 0.5, picture)[None]  # (1, C, H, W)
+    row = torch.cat([masked, filled]).cpu()  # (1 + count, C, H, W)
+    modality.write_rows([row], path, folder.provenance(seed, operation="inpaint"), model.data)
     click.echo(path)
 
 
@@ -105,7 +105,7 @@ def inpaint(
 @click.option(
     "--sampler", type=click.Choice(["ddpm", "ddim", "dpm-solver++", "unipc"]), default="dpm-solver++", show_default=True
 )
-@options
+@shared_options
 def trajectory(
     run: str, count: int, num_steps: int, sampler: str, label: str | None, seed: int,
     out: str | None, overwrite: bool, device: str, runs_dir: str | None,
@@ -119,13 +119,13 @@ def trajectory(
         states.append(model.to_images(state))
         return state
 
-    own = DiffusionSampleOptions(sampler=sampler, num_steps=num_steps)
+    options = DiffusionSampleOptions(sampler=sampler, num_steps=num_steps)
     rng = RandomStreams(seed, count, device=model.device)
     with torch.no_grad():
-        last = model.walk(count, own, rng, labels(folder, model, label, count), between=keep)
+        last = model.walk(count, options, rng, labels(folder, model, label, count), between=keep)
     states.append(model.to_images(last))
-    shown = torch.linspace(0, len(states) - 1, min(SHOWN, len(states))).round().long().tolist()
-    rows = torch.stack([states[number] for number in shown], dim=1).cpu()  # (count, shown, C, H, W)
-    facts = folder.provenance(seed, operation="trajectory")
-    genzoo.modality_of("image").write_rows(list(rows), path, facts, model.data)
+    shown = torch.linspace(0, len(states) - 1, min(MAX_SHOWN, len(states))).round().long().tolist()
+    rows = torch.stack([states[i] for i in shown], dim=1).cpu()  # (count, shown, C, H, W)
+    provenance = folder.provenance(seed, operation="trajectory")
+    genzoo.modality_of("image").write_rows(list(rows), path, provenance, model.data)
     click.echo(path)

@@ -1,11 +1,12 @@
 """The denoising diffusion model (Ho et al. 2020, arXiv:2006.11239), to be read from top to bottom.
 
-An image x_0 is made noisy in T steps, q(x_t | x_{t-1}) = N(sqrt(1 - beta_t) x_{t-1}, beta_t I), which is at once
+The forward process adds noise to an image x_0 in T steps, q(x_t | x_{t-1}) = N(sqrt(1 - beta_t) x_{t-1}, beta_t I),
+which has the closed form
 
     x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise,    abar_t = prod_{s <= t} (1 - beta_s).
 
-A network learns to say which noise it was. From that follows a guess of x_0, and from x_t and the guess the way back.
-Timesteps are counted from 0 to T - 1, as in diffusers.
+A network learns to predict the noise (or v, or x_0). The prediction gives an estimate of x_0, and x_t and the estimate
+give a step of the reverse process. Timesteps are counted from 0 to T - 1, as in diffusers.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +25,7 @@ from diffusers import (
     DDPMPipeline,
     DDPMScheduler,
     DPMSolverMultistepScheduler,
+    SchedulerMixin,
     UNet2DModel,
     UniPCMultistepScheduler,
 )
@@ -44,18 +47,18 @@ SAMPLERS = {
 
 
 def unet(config: DiffusionOptions, channels: int, size: tuple[int, int], classes: int) -> UNet2DModel:
-    """The U-Net of Ho et al. 2020: (B, C, H, W) and timesteps (B,) -> (B, C, H, W). With classes, one more label than
-    there are stands for none."""
-    widths = tuple(config.width * m for m in config.channel_multipliers)
-    attention = [size[0] // 2**level in config.attention_resolutions for level in range(len(widths))]
+    """The U-Net of Ho et al. 2020: (B, C, H, W) and timesteps (B,) -> (B, C, H, W). With classes, label number
+    `classes` stands for no label."""
+    channels_by_level = tuple(config.width * multiplier for multiplier in config.channel_multipliers)
+    attention = [size[0] // 2**level in config.attention_resolutions for level in range(len(channels_by_level))]
     return UNet2DModel(
         sample_size=size,
         in_channels=channels,
         out_channels=channels,
-        block_out_channels=widths,
+        block_out_channels=channels_by_level,
         layers_per_block=config.layers_per_block,
-        down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attention),
-        up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attention)),
+        down_block_types=tuple("AttnDownBlock2D" if attends else "DownBlock2D" for attends in attention),
+        up_block_types=tuple("AttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(attention)),
         attention_head_dim=None,
         norm_num_groups=config.width // 4 if config.width <= 128 else math.gcd(config.width, 32),
         dropout=config.dropout,
@@ -64,24 +67,25 @@ def unet(config: DiffusionOptions, channels: int, size: tuple[int, int], classes
 
 
 class Diffusion(Generator):
-    """A diffusion model sized from the data. See `DiffusionOptions` for what can be chosen.
+    """A diffusion model sized from the data; its options are `DiffusionOptions`.
 
-    Inside, images are in [-1, 1] and padded to sizes that can be halved; what is added is cut off again.
+    The network sees images in [-1, 1], padded to sizes that can be halved, (B, C, H', W'); samples are cropped.
     """
 
     likelihood_kind: ClassVar[Literal["exact", "lower bound"]] = "lower bound"
     pixel_values = 256
     config: DiffusionOptions
     signal: Tensor
-    """The share of the image's variance that is left after each step, abar_t: (T,)."""
+    """abar_t, the share of the image's variance left at each timestep, (T,)."""
 
     def __init__(self, config: DiffusionOptions, data: DataSpec) -> None:
         super().__init__(config, data)
         channels, height, width = data.shape
         multiple = 2 ** len(config.channel_multipliers)
-        more = -height % multiple, -width % multiple
-        self.padding = (more[1] // 2, more[1] - more[1] // 2, more[0] // 2, more[0] - more[0] // 2)
-        self.inner_shape = (channels, height + more[0], width + more[1])
+        pad_height, pad_width = -height % multiple, -width % multiple
+        left, top = pad_width // 2, pad_height // 2
+        self.padding = (left, pad_width - left, top, pad_height - top)
+        self.inner_shape = (channels, height + pad_height, width + pad_width)
         self.classes = len(data.classes) if self.conditional else 0
         self.unet = unet(config, channels, self.inner_shape[1:], self.classes)
         for block in self.unet.up_blocks:
@@ -92,8 +96,8 @@ class Diffusion(Generator):
         self.register_buffer("signal", signal, persistent=False)
 
     def train(self, mode: bool = True) -> Diffusion:
-        """As `Module.train`. Residual blocks always are as in evaluation, where they do not copy their input into the
-        other memory layout; their dropout is a module of its own."""
+        """As `Module.train`, but residual blocks stay in evaluation mode, in which diffusers does not copy their input
+        into another memory layout. Their dropout is a separate module, which does follow `mode`."""
         super().train(mode)
         for block in self.modules():
             if isinstance(block, ResnetBlock2D):
@@ -103,105 +107,122 @@ class Diffusion(Generator):
     # Images as the network sees them
 
     def to_inner(self, images: Tensor) -> Tensor:
-        """Images in [0, 1], (B, C, H, W), to [-1, 1], padded with their edge."""
+        """Images in [0, 1], (B, C, H, W), to [-1, 1], padded with their edge, (B, C, H', W')."""
         return F.pad(images * 2 - 1, self.padding, mode="replicate")
 
     def to_images(self, inner: Tensor) -> Tensor:
-        """The inverse."""
+        """The inverse: (B, C, H', W') to (B, C, H, W)."""
         left, right, top, bottom = self.padding
         height, width = inner.shape[2:]
         return (inner[:, :, top : height - bottom, left : width - right] * 0.5 + 0.5).clamp(0, 1)
 
-    # The forward process, and what follows from a prediction
+    # The forward process, and conversions between prediction and x_0
+
+    def alpha_bar(self, t: Tensor) -> Tensor:
+        """abar_t of timesteps (B,), to be multiplied by images: (B, 1, 1, 1)."""
+        return self.signal[t][:, None, None, None]
 
     def noisy(self, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """A draw from q(x_t | x_0): images (B, C, H, W), noise of the same shape, timesteps (B,)."""
-        kept = self.signal[t][:, None, None, None]
-        return kept.sqrt() * clean + (1 - kept).sqrt() * noise
+        """x_t, a draw from q(x_t | x_0): images x_0 and noise, (B, C, H', W') each, at timesteps (B,)."""
+        alpha_bar = self.alpha_bar(t)
+        return alpha_bar.sqrt() * clean + (1 - alpha_bar).sqrt() * noise
 
     def target(self, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """What the network should say."""
-        kept = self.signal[t][:, None, None, None]
-        v = kept.sqrt() * noise - (1 - kept).sqrt() * clean
+        """The right prediction: the noise, v, or x_0."""
+        alpha_bar = self.alpha_bar(t)
+        v = alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * clean
         return {"noise": noise, "v": v, "sample": clean}[self.config.prediction]
 
     def clean(self, noisy: Tensor, prediction: Tensor, t: Tensor) -> Tensor:
-        """The guess of x_0 that follows from what the network says of x_t."""
-        kept = self.signal[t][:, None, None, None]
+        """The estimate of x_0 that the network's prediction from x_t gives."""
+        alpha_bar = self.alpha_bar(t)
         match self.config.prediction:
             case "noise":
-                return (noisy - (1 - kept).sqrt() * prediction) / kept.sqrt()
+                return (noisy - (1 - alpha_bar).sqrt() * prediction) / alpha_bar.sqrt()
             case "v":
-                return kept.sqrt() * noisy - (1 - kept).sqrt() * prediction
+                return alpha_bar.sqrt() * noisy - (1 - alpha_bar).sqrt() * prediction
             case _:
                 return prediction
 
     def bounded(self, noisy: Tensor, prediction: Tensor, t: Tensor) -> Tensor:
-        """The prediction whose guess of x_0 is the nearest within [-1, 1]: without it, the first steps of a sampler
-        that takes few make large what is wrong with it."""
+        """The prediction whose estimate of x_0 is clipped to [-1, 1]. Without it, the first of a few large steps of a
+        sampler would magnify the network's error."""
         if self.config.prediction == "sample":
             return prediction.clamp(-1, 1)
-        kept = self.signal[t][:, None, None, None]
+        alpha_bar = self.alpha_bar(t)
         clean = self.clean(noisy, prediction, t).clamp(-1, 1)
-        return self.target(clean, (noisy - kept.sqrt() * clean) / (1 - kept).sqrt(), t)
+        noise = (noisy - alpha_bar.sqrt() * clean) / (1 - alpha_bar).sqrt()
+        return self.target(clean, noise, t)
 
     # Training
-
-    def weights(self, t: Tensor) -> Tensor:
-        """What the squared error of each timestep weighs, (B,): 1, or with min-SNR min(SNR, gamma) on that of x_0."""
-        gamma, kept = self.config.min_snr_gamma, self.signal[t]
-        if gamma == 0:
-            return torch.ones_like(kept)
-        snr = kept / (1 - kept)
-        return (
-            snr.clamp(max=gamma) / {"noise": snr, "v": snr + 1, "sample": torch.ones_like(snr)}[self.config.prediction]
-        )
-
-    def timesteps(self, count: int, device: torch.device) -> Tensor:
-        """Timesteps of a batch, (B,): uniform each, and with stratified sampling spread evenly besides."""
-        u = torch.rand(count, device=device)
-        if self.config.timestep_sampling == "stratified":
-            u = (torch.arange(count, device=device) + u) / count
-        return (u * self.config.num_timesteps).long().clamp_max(self.config.num_timesteps - 1)
 
     def fit(self, run: Run) -> None:
         config = self.config
         optimizer = torch.optim.AdamW(self.unet.parameters(), config.learning_rate, fused=True)
         network, optimizer = run.prepare(self.unet, optimizer)
-        predict = run.compile(network)
+        network = run.compile(network)
         average = genzoo.EMA(self.unet, config.ema_decay) if config.ema_decay else None
         if average is not None:
             run.track(average=average)
         parameters = list(self.unet.parameters())
         for batch in run.batches():
-            optimizer.param_groups[0]["lr"] = config.learning_rate * self.rate(run.step, run.steps_total)
-            clean, labels = self.to_inner(batch.images), self.labels_of(batch)
-            clean = clean.contiguous(memory_format=torch.channels_last)
-            if labels is not None:
-                hidden = torch.rand(len(labels), device=run.device) < config.label_dropout
-                labels = labels.masked_fill(hidden, self.classes)
-            noise, t = torch.randn_like(clean), self.timesteps(len(clean), run.device)
-            prediction = predict(self.noisy(clean, noise, t), t, labels, return_dict=False)[0].float()
-            error = (prediction - self.target(clean, noise, t)).square().flatten(1).mean(1)
-            loss = (self.weights(t) * error).mean()
+            factor = self.learning_rate_factor(run.step, run.steps_total)
+            optimizer.param_groups[0]["lr"] = config.learning_rate * factor
+            clean = self.to_inner(batch.images).contiguous(memory_format=torch.channels_last)  # (B, C, H', W')
+            labels = self.drop_labels(self.labels_of(batch))  # (B,)
+            noise, t = torch.randn_like(clean), self.timesteps(len(clean), run.device)  # (B, C, H', W'), (B,)
+            prediction = network(self.noisy(clean, noise, t), t, labels, return_dict=False)[0]  # (B, C, H', W')
+            loss = self.loss(prediction.float(), self.target(clean, noise, t), t)
             optimizer.zero_grad()
             run.backward(loss)
-            norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_gradient_norm)
+            gradient_norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_gradient_norm)
             optimizer.step()
             if average is not None:
                 average.update()
-            run.log(loss=loss, gradient_norm=norm)
+            run.log(loss=loss, gradient_norm=gradient_norm)
 
-    def rate(self, step: int, total: int) -> float:
-        """The share of the learning rate at a step."""
-        warm = min(1.0, (step + 1) / self.config.warmup_steps) if self.config.warmup_steps else 1.0
-        fall = 0.5 * (1 + math.cos(math.pi * step / total)) if self.config.learning_rate_schedule == "cosine" else 1.0
-        return warm * fall
+    def loss(self, prediction: Tensor, target: Tensor, t: Tensor) -> Tensor:
+        """The weighted mean squared error of predictions (B, C, H', W') at timesteps (B,)."""
+        error = (prediction - target).square().flatten(1).mean(1)  # (B,)
+        return (self.weights(t) * error).mean()
+
+    def weights(self, t: Tensor) -> Tensor:
+        """The weight of each timestep's squared error, (B,): 1, or with min-SNR min(SNR, gamma) on the error of x_0
+        (Hang et al. 2023)."""
+        gamma, alpha_bar = self.config.min_snr_gamma, self.signal[t]
+        if gamma == 0:
+            return torch.ones_like(alpha_bar)
+        snr = alpha_bar / (1 - alpha_bar)
+        error_ratio = {"noise": snr, "v": snr + 1, "sample": torch.ones_like(snr)}  # of the prediction to that of x_0
+        return snr.clamp(max=gamma) / error_ratio[self.config.prediction]
+
+    def timesteps(self, count: int, device: torch.device) -> Tensor:
+        """Random timesteps of a batch, (count,): each uniform, and if stratified one from each of `count` equal
+        parts."""
+        u = torch.rand(count, device=device)
+        if self.config.timestep_sampling == "stratified":
+            u = (torch.arange(count, device=device) + u) / count
+        return (u * self.config.num_timesteps).long().clamp_max(self.config.num_timesteps - 1)
+
+    def drop_labels(self, labels: Tensor | None) -> Tensor | None:
+        """Labels (B,), some replaced at random by the one for none, for classifier-free guidance (Ho & Salimans
+        2022)."""
+        if labels is None:
+            return None
+        dropped = torch.rand(len(labels), device=labels.device) < self.config.label_dropout
+        return labels.masked_fill(dropped, self.classes)
+
+    def learning_rate_factor(self, step: int, total: int) -> float:
+        """The learning rate at a step, as a share of `--learning-rate`."""
+        config = self.config
+        warmup = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+        cosine = 0.5 * (1 + math.cos(math.pi * step / total)) if config.learning_rate_schedule == "cosine" else 1.0
+        return warmup * cosine
 
     # Sampling
 
-    def scheduler_options(self) -> dict[str, Any]:
-        """What every scheduler of diffusers must know of the forward process."""
+    def scheduler_options(self) -> dict[str, object]:
+        """The forward process in the terms of diffusers' schedulers."""
         return {
             "num_train_timesteps": self.config.num_timesteps,
             "beta_schedule": SCHEDULES[self.config.schedule],
@@ -209,27 +230,26 @@ class Diffusion(Generator):
             "timestep_spacing": "trailing",
         }
 
-    def scheduler(self, sampler: str, num_steps: int) -> Any:
-        """The scheduler of diffusers that a sampler is, ready for so many steps."""
-        if num_steps > (most := self.config.num_timesteps):
-            raise genzoo.UsageError(f"--num-steps is {num_steps}; allowed is {most} at most, which the model learnt")
-        scheduler: Any = SAMPLERS[sampler](**self.scheduler_options())
+    def scheduler(self, sampler: str, num_steps: int) -> SchedulerMixin:
+        """The diffusers scheduler of a sampler, set to a number of steps."""
+        if num_steps > (maximum := self.config.num_timesteps):
+            raise genzoo.UsageError(f"--num-steps is {num_steps}; allowed is {maximum} at most, which the model learnt")
+        scheduler = SAMPLERS[sampler](**self.scheduler_options())
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of numpy, at diffusers
+            warnings.simplefilter("ignore", DeprecationWarning)  # from numpy, in diffusers
             scheduler.set_timesteps(num_steps, device=self.device)
         return scheduler
 
     def predict(self, noisy: Tensor, t: Tensor, labels: Tensor | None, guidance: float = 1.0) -> Tensor:
-        """What the network says of noisy images at one timestep; with guidance, moved from what it says of them
-        without a label towards what it says with it (Ho & Salimans 2022)."""
+        """The network's prediction from x_t (B, C, H', W') at timesteps (B,), of the same shape. With guidance, that
+        without the label plus `guidance` times the difference that the label makes (Ho & Salimans 2022)."""
         if labels is None or guidance == 1:
             prediction: Tensor = self.unet(noisy, t, labels, return_dict=False)[0]
             return prediction
-        without = torch.full_like(labels, self.classes)
-        twice = noisy.repeat(2, 1, 1, 1), t.repeat(2)
-        both: Tensor = self.unet(*twice, torch.cat([labels, without]), return_dict=False)[0]
-        told, untold = both.chunk(2)
-        return untold + guidance * (told - untold)
+        labels = torch.cat([labels, torch.full_like(labels, self.classes)])  # (2B,)
+        predictions: Tensor = self.unet(noisy.repeat(2, 1, 1, 1), t.repeat(2), labels, return_dict=False)[0]
+        conditional, unconditional = predictions.chunk(2)
+        return unconditional + guidance * (conditional - unconditional)
 
     def walk(
         self,
@@ -239,21 +259,21 @@ class Diffusion(Generator):
         labels: Tensor | None = None,
         between: Callable[[Tensor, int], Tensor] | None = None,
     ) -> Tensor:
-        """From noise to images inside, padded (count, C, H, W). `between` is given the state before each evaluation of
-        the network, with the timestep it is of, and gives the state to go on from."""
+        """The reverse process, from noise to padded images (count, C, H', W'). `between` is called before each
+        evaluation of the network with x_t and t, and returns the x_t to go on from."""
         scheduler = self.scheduler(options.sampler, options.num_steps)
         generators = rng.generators()
-        state: Tensor = randn((count, *self.inner_shape), generators, self.device) * scheduler.init_noise_sigma
-        extra: dict[str, Any] = {"generator": generators} if options.sampler != "unipc" else {}
-        extra |= {"eta": options.eta} if options.sampler == "ddim" else {}
-        for number, t in enumerate(scheduler.timesteps):
+        x: Tensor = randn((count, *self.inner_shape), generators, self.device) * scheduler.init_noise_sigma
+        step_options: dict[str, object] = {"generator": generators} if options.sampler != "unipc" else {}
+        step_options |= {"eta": options.eta} if options.sampler == "ddim" else {}
+        for done, t in enumerate(scheduler.timesteps, start=1):
             if between is not None:
-                state = between(state, int(t))
-            now = t.expand(count)
-            prediction = self.bounded(state, self.predict(state, now, labels, options.guidance_scale), now)
-            state = scheduler.step(prediction, t, state, **extra, return_dict=False)[0]
-            self.report(number + 1, options.num_steps)
-        return state
+                x = between(x, int(t))
+            timesteps = t.expand(count)
+            prediction = self.predict(x, timesteps, labels, options.guidance_scale)
+            x = scheduler.step(self.bounded(x, prediction, timesteps), t, x, **step_options, return_dict=False)[0]
+            self.report(done, options.num_steps)
+        return x
 
     def sample(
         self, count: int, *, options: DiffusionSampleOptions, rng: RandomStreams, labels: Tensor | None = None
@@ -272,96 +292,98 @@ class Diffusion(Generator):
         resamplings: int = 5,
         labels: Tensor | None = None,
     ) -> Tensor:
-        """Fill in what is not known of images, with no training for it (RePaint, Lugmayr et al. 2022).
+        """Fill in the unknown pixels of images, without training for it (RePaint, Lugmayr et al. 2022).
 
-        At every step the known part is put in with the noise of that step; and each step is gone back and taken again,
-        so that the two parts come to agree.
+        At every step the known pixels are replaced by a draw of them at that noise level. Each step is repeated after
+        going one step back in the forward process, so that the two parts come to agree.
 
         Args:
             images: (B, C, H, W) in [0, 1].
-            known: bool, (B, 1, H, W) or alike; these pixels come back unchanged.
+            known: bool, (B, 1, H, W) or (B, C, H, W); these pixels come back unchanged.
             rng: one stream for each image.
-            num_steps: steps from noise to image.
-            resamplings: how often each is taken.
+            num_steps: steps of the reverse process.
+            resamplings: how often each step is taken.
 
         Returns:
-            Images like those given.
+            Images (B, C, H, W) in [0, 1].
         """
         scheduler = self.scheduler("ddim", num_steps)
         generators = rng.generators()
-        clean = self.to_inner(images)
-        given = F.pad(known.to(clean.dtype), self.padding, value=1.0)  # what is cut off later is known to be the edge
+        clean = self.to_inner(images)  # (B, C, H', W')
+        mask = F.pad(known.to(clean.dtype), self.padding, value=1.0)  # the padding, which is cropped, counts as known
 
         def noise() -> Tensor:
             return randn((len(images), *self.inner_shape), generators, self.device)
 
-        state, steps = noise(), scheduler.timesteps.tolist()
-        for number, t in enumerate(steps):
-            now = torch.full((len(images),), t, device=self.device)
-            before = self.signal[t - self.config.num_timesteps // num_steps] if number + 1 < len(steps) else None
-            for again in reversed(range(resamplings if before is not None else 1)):
-                state = given * self.noisy(clean, noise(), now) + (1 - given) * state
-                prediction = self.bounded(state, self.predict(state, now, labels), now)
-                state = scheduler.step(prediction, t, state, eta=1.0, generator=generators, return_dict=False)[0]
-                if again and before is not None:
-                    kept = self.signal[t] / before
-                    state = kept.sqrt() * state + (1 - kept).sqrt() * noise()
-            self.report(number + 1, len(steps))
-        return torch.where(known, images, self.to_images(state))
+        x, timesteps = noise(), scheduler.timesteps.tolist()
+        for done, t in enumerate(timesteps, start=1):
+            batch_t = torch.full((len(images),), t, device=self.device)  # (B,)
+            is_last = done == len(timesteps)
+            for repeats_left in reversed(range(1 if is_last else resamplings)):
+                x = mask * self.noisy(clean, noise(), batch_t) + (1 - mask) * x
+                prediction = self.bounded(x, self.predict(x, batch_t, labels), batch_t)
+                x = scheduler.step(prediction, t, x, eta=1.0, generator=generators, return_dict=False)[0]  # x_{t-1}
+                if repeats_left:
+                    alpha = self.signal[t] / self.signal[t - self.config.num_timesteps // num_steps]
+                    x = alpha.sqrt() * x + (1 - alpha).sqrt() * noise()  # back to x_t
+            self.report(done, len(timesteps))
+        return torch.where(known, images, self.to_images(x))
 
     # Score
 
     @torch.no_grad()
     def log_likelihood(self, images: Tensor, labels: Tensor | None = None, *, num_timesteps: int = 50) -> Tensor:
-        """A lower bound of log p(x), or of log p(x|y), in nats (Ho et al. 2020, equation 5); an estimate without bias.
+        """An unbiased estimate of a lower bound of log p(x), or log p(x|y), in nats (Ho et al. 2020, equation 5).
 
-        The terms of `num_timesteps` timesteps of each image, spread evenly, stand for those of all. Images are taken to
-        be whole multiples of 1/255, as 8 bits have it.
+        The terms of all timesteps are estimated from those of `num_timesteps` of them, evenly spread, for each image.
+        Pixels are taken to be whole multiples of 1/255, as of 8-bit images.
         """
         clean, total = self.to_inner(images), self.config.num_timesteps
         snr = self.signal.double() / (1 - self.signal.double())  # (T,)
-        bound = self.prior_term(clean) + self.first_term(clean, labels)
+        nats = self.prior_term(clean) + self.first_term(clean, labels)  # the bound of -log p(x), (B,)
         count = min(num_timesteps, total - 1)
-        edges = torch.linspace(1, total, count + 1, dtype=torch.float64)  # timestep 0 has a term of its own
-        for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        edges = torch.linspace(1, total, count + 1, dtype=torch.float64)  # timestep 0 is the first term
+        for low, high in pairwise(edges.tolist()):
             u = torch.rand(len(images), device=clean.device, dtype=torch.float64) * (high - low) + low
-            t = u.long().clamp(1, total - 1)
+            t = u.long().clamp(1, total - 1)  # (B,)
             weight = 0.5 * (snr[t - 1] - snr[t]) * (high - low)
-            bound = bound + weight * self.squared_error(clean, t, labels)
-        return -bound.float()
+            nats = nats + weight * self.squared_error(clean, t, labels)
+        return -nats.float()
 
     def squared_error(self, clean: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """|x_0 - guess|^2 with a fresh draw of x_t, (B,)."""
+        """|x_0 - estimate|^2 at a new draw of x_t, (B,)."""
         noisy = self.noisy(clean, torch.randn_like(clean), t)
-        guess = self.clean(noisy, self.predict(noisy, t, labels), t).clamp(-1, 1)
-        return (clean - guess).double().square().flatten(1).sum(1)
+        estimate = self.clean(noisy, self.predict(noisy, t, labels), t).clamp(-1, 1)
+        return (clean - estimate).double().square().flatten(1).sum(1)
 
     def prior_term(self, clean: Tensor) -> Tensor:
         """KL(q(x_T | x_0) || N(0, I)) in nats, (B,)."""
-        kept = self.signal[-1].double()
-        terms = 0.5 * (kept * clean.double().square() - kept - torch.log1p(-kept))
+        alpha_bar = self.signal[-1].double()
+        terms = 0.5 * (alpha_bar * clean.double().square() - alpha_bar - torch.log1p(-alpha_bar))
         return terms.flatten(1).sum(1)
 
     def first_term(self, clean: Tensor, labels: Tensor | None) -> Tensor:
-        """-log p(x_0 | x_1) in nats, (B,): a Gaussian around the guess, summed over each of the 256 values' bin."""
+        """-log p(x_0 | x_1) in nats, (B,): a Gaussian around the estimate of x_0, integrated over the bin of each of
+        the 256 values."""
         t = torch.zeros(len(clean), dtype=torch.int64, device=clean.device)
         noisy = self.noisy(clean, torch.randn_like(clean), t)
         mean = self.clean(noisy, self.predict(noisy, t, labels), t).clamp(-1, 1).double()
-        kept = self.signal[:2].double()
-        scale = ((1 - kept[1] / kept[0]) * (1 - kept[0]) / (1 - kept[1])).sqrt()  # of the step after, as Ho et al. do
-        up = torch.where(clean > 0.999, torch.inf, (clean + 1 / 255 - mean) / scale)
-        down = torch.where(clean < -0.999, -torch.inf, (clean - 1 / 255 - mean) / scale)
-        mass: Tensor = torch.special.ndtr(up) - torch.special.ndtr(down)
-        return -mass.clamp_min(1e-12).log().flatten(1).sum(1)
+        alpha_bar = self.signal[:2].double()
+        variance = (1 - alpha_bar[1] / alpha_bar[0]) * (1 - alpha_bar[0]) / (1 - alpha_bar[1])
+        scale = variance.sqrt()  # the posterior's at timestep 1, as in Ho et al.
+        upper = torch.where(clean > 0.999, torch.inf, (clean + 1 / 255 - mean) / scale)
+        lower = torch.where(clean < -0.999, -torch.inf, (clean - 1 / 255 - mean) / scale)
+        probability: Tensor = torch.special.ndtr(upper) - torch.special.ndtr(lower)  # (B, C, H', W')
+        return -probability.clamp_min(1e-12).log().flatten(1).sum(1)
 
     def evaluate(self, batch: ImageBatch) -> dict[str, Tensor]:
         nats = self.log_likelihood(batch.images, self.labels_of(batch), num_timesteps=8)
         return {"bound": nats, "bits_per_dim": -nats / (math.log(2) * math.prod(self.data.shape))}
 
-    # The ecosystem's format
+    # Export to diffusers
 
     def export(self, folder: Path) -> str:
-        """Write the U-Net and the scheduler as diffusers has them; see `genzoo.Exports`."""
+        """Write the U-Net and the scheduler in the format of diffusers; see `genzoo.Exports`."""
         network = unet(self.config, self.data.shape[0], self.inner_shape[1:], self.classes)
         network.load_state_dict(self.unet.state_dict())
         scheduler = DDPMScheduler(**self.scheduler_options())
@@ -374,6 +396,6 @@ class Diffusion(Generator):
 
 
 def randn(shape: tuple[int, ...], generators: list[torch.Generator], device: torch.device) -> Tensor:
-    """Standard normal numbers, each row of them from its own generator."""
+    """Standard normal numbers of a shape (B, ...), row i from generator i."""
     rows = [torch.randn(shape[1:], generator=generator) for generator in generators]
     return torch.stack(rows).to(device)

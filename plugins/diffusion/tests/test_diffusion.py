@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ import torch
 from PIL import Image
 
 import genzoo
-from genzoo import DataSpec, RandomStreams, UsageError
+from genzoo import DataSpec, RandomStreams, UsageError, kernels
+from genzoo.cli import main
 from genzoo_diffusion import DiffusionOptions, DiffusionSampleOptions, genzoo_generators
-from genzoo_diffusion.model import Diffusion, Upsample, unet
+from genzoo_diffusion.model import Diffusion, unet
 
 TINY = {
     "width": 8, "channel_multipliers": (1, 1), "num_timesteps": 50, "prediction": "noise", "schedule": "linear",
@@ -23,8 +25,9 @@ TINY = {
 def diffusion(shape=(1, 8, 8), classes=(), **options):
     torch.manual_seed(0)
     spec = DataSpec(
-        name="d", modality="image", shape=shape, classes=classes, train_count=9, test_count=9, fingerprint="0"
-    )
+        name="d", modality="image", shape=shape, classes=classes, train_count=9, validation_count=9, test_count=9,
+        fingerprint="0",
+    )  # fmt: skip
     return Diffusion(DiffusionOptions(**TINY | options), spec).eval()
 
 
@@ -103,8 +106,8 @@ def test_every_sampler_with_a_perfect_network_ends_at_the_image(sampler, predict
     clean = torch.rand(1, 1, 8, 8) * 2 - 1
     model = knowing(diffusion(prediction=prediction), clean)
     options = DiffusionSampleOptions(sampler=sampler, num_steps=25)
-    found = model.sample(3, options=options, rng=RandomStreams(0, 3))
-    assert torch.allclose(found, (clean * 0.5 + 0.5).expand(3, 1, 8, 8), atol=0.02)
+    samples = model.sample(3, options=options, rng=RandomStreams(0, 3))
+    assert torch.allclose(samples, (clean * 0.5 + 0.5).expand(3, 1, 8, 8), atol=0.02)
 
 
 def test_v_is_between_the_noise_and_the_image():
@@ -210,9 +213,9 @@ def test_guidance_goes_from_what_is_said_without_the_label_through_what_is_said_
     torch.nn.init.normal_(model.unet.conv_out.weight)
     noisy, t, labels = torch.randn(2, 1, 8, 8), torch.tensor([5, 5]), torch.tensor([0, 1])
     with torch.no_grad():
-        told, untold = model.predict(noisy, t, labels), model.predict(noisy, t, torch.tensor([2, 2]))
-        assert torch.allclose(model.predict(noisy, t, labels, 3.0), untold + 3 * (told - untold), atol=1e-4)
-        assert torch.allclose(model.predict(noisy, t, labels, 0.0), untold, atol=1e-5)
+        labelled, unlabelled = model.predict(noisy, t, labels), model.predict(noisy, t, torch.tensor([2, 2]))
+        assert torch.allclose(model.predict(noisy, t, labels, 3.0), unlabelled + 3 * (labelled - unlabelled), atol=1e-4)
+        assert torch.allclose(model.predict(noisy, t, labels, 0.0), unlabelled, atol=1e-5)
 
 
 @pytest.mark.parametrize(("size", "inner"), [(28, 32), (32, 32), (64, 64), (30, 32), (128, 128)])
@@ -230,9 +233,9 @@ def test_images_are_padded_inside_and_cropped_outside(size, inner, channels):
 
 def test_the_published_layout():
     values = genzoo_generators()[0].presets["cifar10"]
-    own = {k: v for k, v in values.items() if k in DiffusionOptions.__dataclass_fields__}
+    options = {k: v for k, v in values.items() if k in DiffusionOptions.__dataclass_fields__}
     with torch.device("meta"):
-        model = Diffusion(DiffusionOptions(**own), diffusion((3, 32, 32)).data)
+        model = Diffusion(DiffusionOptions(**options), diffusion((3, 32, 32)).data)
     assert sum(p.numel() for p in model.parameters()) == pytest.approx(35.7e6, rel=0.01)  # Ho et al. 2020, appendix B
     assert model.unet.config.down_block_types == ("DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D")
 
@@ -326,20 +329,16 @@ def test_known_pixels_come_back_unchanged_and_the_rest_goes_with_them(prediction
     clean = torch.rand(1, 1, 8, 8)
     model = knowing(diffusion(prediction=prediction), clean * 2 - 1)
     known = torch.rand(3, 1, 8, 8) < 0.5
-    given = torch.where(known, clean, torch.rand(3, 1, 8, 8))
-    filled = model.inpaint(given, known, rng=RandomStreams(0, 3), num_steps=25, resamplings=2)
-    assert torch.equal(filled[known], given[known])
+    images = torch.where(known, clean, torch.rand(3, 1, 8, 8))
+    filled = model.inpaint(images, known, rng=RandomStreams(0, 3), num_steps=25, resamplings=2)
+    assert torch.equal(filled[known], images[known])
     assert torch.allclose(filled, clean.expand(3, 1, 8, 8), atol=0.05)
 
 
 def call(monkeypatch, capfd, *arguments):
-    import sys
-
-    from genzoo import cli
-
     monkeypatch.setattr(sys, "argv", ["genzoo", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main()
     out, err = capfd.readouterr()
     return ended.value.code or 0, out, err
 
@@ -353,30 +352,30 @@ def test_the_commands(tmp_path, monkeypatch, capfd):
     Image.fromarray(mask).save(tmp_path / "none.png")
     mask[:, 14:] = 255
     Image.fromarray(mask).save(tmp_path / "half.png")
-    given = ["--image", tmp_path / "a.png", "--mask", tmp_path / "half.png", "-n", 2, "--num-steps", 5]
-    status, out, err = call(monkeypatch, capfd, "inpaint", "d", *given)
+    request = ["--image", tmp_path / "a.png", "--mask", tmp_path / "half.png", "-n", 2, "--num-steps", 5]
+    status, out, err = call(monkeypatch, capfd, "inpaint", "d", *request)
     assert (status, err) == (0, "")
     with Image.open(out.strip()) as shown:
-        found = np.array(shown)
+        pixels = np.array(shown)
     for column in (0, 1, 2):
-        assert np.array_equal(found[2:30, 2 + 30 * column :][:, :14], picture[:, :14])
-    assert call(monkeypatch, capfd, "inpaint", "c", *given, "--label", 3)[0] == 0
+        assert np.array_equal(pixels[2:30, 2 + 30 * column :][:, :14], picture[:, :14])
+    assert call(monkeypatch, capfd, "inpaint", "c", *request, "--label", 3)[0] == 0
     status, out, _ = call(monkeypatch, capfd, "trajectory", "c", "-n", 3, "--num-steps", 4, "--label", 3)
     assert status == 0
     with Image.open(out.strip()) as shown:
         assert shown.size == (5 * 30 + 2, 3 * 30 + 2)
     refused = {
-        ("inpaint", "d", *given[:3], tmp_path / "none.png"): "is all black; it should be white where",
+        ("inpaint", "d", *request[:3], tmp_path / "none.png"): "is all black; it should be white where",
         ("inpaint", "d", "--image", tmp_path / "no.png", "--mask", tmp_path / "half.png"): "no.png is not a file",
-        ("inpaint", "d", *given, "--label", 3): "was not trained with labels",
-        ("inpaint", "d", *given, "--num-steps", 51): "--num-steps is 51; allowed is 50 at most",
+        ("inpaint", "d", *request, "--label", 3): "was not trained with labels",
+        ("inpaint", "d", *request, "--num-steps", 51): "--num-steps is 51; allowed is 50 at most",
         ("trajectory", "d", "--out", tmp_path / "a.png"): "exists; give --overwrite to replace it",
-        ("trajectory", "d", "--out", tmp_path / "a.txt"): "allowed is a file that ends in .png or .jpeg",
+        ("trajectory", "d", "--out", tmp_path / "a.txt"): "allowed is a file that ends in .png, .jpg or .jpeg",
     }
-    for arguments, said in refused.items():
+    for arguments, message in refused.items():
         status, _, err = call(monkeypatch, capfd, *arguments)
         assert (status, err.count("\n")) == (2, 1)
-        assert said in err
+        assert message in err
 
 
 def test_export_loses_nothing(tmp_path, monkeypatch, capfd):
@@ -394,13 +393,13 @@ def test_upsampling_in_one_convolution_is_that_of_diffusers_in_values_and_gradie
     from diffusers.models.upsampling import Upsample2D
 
     theirs = Upsample2D(5, use_conv=True)
-    ours = Upsample(theirs.conv)
+    ours = kernels.Upsample(theirs.conv)
     x, gradient = torch.randn(2, 5, 6, 7, requires_grad=True), torch.randn(2, 5, 12, 14)
-    found = []
+    results = []
     for module in (theirs, ours):
         y = module(x)
-        found.append([y, *torch.autograd.grad(y, (x, theirs.conv.weight, theirs.conv.bias), gradient)])
-    for one, other in zip(*found, strict=True):
+        results.append([y, *torch.autograd.grad(y, (x, theirs.conv.weight, theirs.conv.bias), gradient)])
+    for one, other in zip(*results, strict=True):
         assert torch.allclose(one, other, atol=1e-5)
     model, plain = diffusion(), unet(DiffusionOptions(**TINY), 1, (8, 8), 0)
     assert model.unet.state_dict().keys() == plain.state_dict().keys()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import genzoo
 from genzoo import GeneratorSpec, option
@@ -11,18 +10,18 @@ from genzoo import GeneratorSpec, option
 
 @dataclass(frozen=True, kw_only=True)
 class AdversarialOptions:
-    """What a generator and a discriminator are trained with, whatever they are made of."""
+    """Options of adversarial training, whatever the networks."""
 
-    conditional: bool = option(False, help="Learn from labels, so that samples of a class can be asked for.")
+    conditional: bool = option(False, help="Learn from labels, so that samples of a class can be drawn.")
     latent_dim: int = option(64, help="Size of the noise vector z.", minimum=1, maximum=4096)
     latent_categories: int = option(
         0,
-        help="Besides z, draw one of so many categories, for data that are of several kinds (Chen 2016); 0: none.",
+        help="Categories of a one-hot latent variable besides z, for data of several kinds (Chen 2016); 0: none.",
         minimum=0,
         maximum=4096,
     )
     category_loss: float = option(
-        0.3, help="Weight of telling the category from the picture, for both sides (Chen 2016).", minimum=0
+        0.3, help="Weight of the mutual information of category and image, for both networks (Chen 2016).", minimum=0
     )
     loss: str = option(
         "non-saturating",
@@ -39,15 +38,18 @@ class AdversarialOptions:
     spectral_norm: bool = option(False, help="Spectral normalisation of the discriminator (Miyato 2018).")
     augment: tuple[str, ...] = option(
         (),
-        help="Show the discriminator real and fake images changed in these ways (differentiable, Zhao 2020).",
+        help="Transform what the discriminator sees, real and fake, in these ways (differentiable, Zhao 2020).",
         choices=("color", "translation", "cutout"),
     )
     discriminator_steps: int = option(
-        1, help="Discriminator updates for each of the generator; a step is one of the former.", minimum=1, maximum=100
+        1,
+        help="Discriminator updates for each of the generator's; a step is one of the discriminator's.",
+        minimum=1,
+        maximum=100,
     )
     learning_rate: float = option(2e-4, help="Adam's step size.", above=0, maximum=1)
     learning_rate_schedule: str = option(
-        "constant", help="Keep the step sizes, or let them fall to zero along a cosine.", choices=("constant", "cosine")
+        "constant", help="Constant, or falling to zero along a cosine.", choices=("constant", "cosine")
     )
     discriminator_learning_rate: float | None = option(
         None, help="Adam's step size for the discriminator. Default: the same.", above=0, maximum=1
@@ -65,7 +67,7 @@ class AdversarialOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class GANOptions(AdversarialOptions):
-    """What a GAN is made of and how it is trained."""
+    """Networks and training of a GAN."""
 
     generator_sizes: tuple[int, ...] = option(
         (256, 512), help="Widths of the generator's hidden layers.", minimum=1, maximum=65536
@@ -73,14 +75,26 @@ class GANOptions(AdversarialOptions):
     discriminator_sizes: tuple[int, ...] = option(
         (512, 256), help="Widths of the discriminator's hidden layers.", minimum=1, maximum=65536
     )
-    generator_output: str = option("tanh", help="What makes pixels of its last layer.", choices=("tanh", "sigmoid"))
+    generator_output: str = option(
+        "tanh", help="Activation of the generator's last layer.", choices=("tanh", "sigmoid")
+    )
     discriminator_dropout: float = option(0.3, help="Dropout in the discriminator.", minimum=0, below=1)
 
 
-def _article(generator: tuple[int, ...], discriminator: tuple[int, ...], rate: float, **more: Any) -> dict[str, Any]:
-    """A tutorial's layout, bare: no stabiliser."""
-    plain = {"latent_dim": 100, "discriminator_dropout": 0.0, "ema_decay": 0.0, "beta1": 0.9}
-    return {**plain, "generator_sizes": generator, "discriminator_sizes": discriminator, "learning_rate": rate, **more}
+def _article(
+    generator_sizes: tuple[int, ...], discriminator_sizes: tuple[int, ...], learning_rate: float, **options: object
+) -> dict[str, object]:
+    """The preset of a tutorial's networks, without stabilisers."""
+    return {
+        "latent_dim": 100,
+        "discriminator_dropout": 0.0,
+        "ema_decay": 0.0,
+        "beta1": 0.9,
+        "generator_sizes": generator_sizes,
+        "discriminator_sizes": discriminator_sizes,
+        "learning_rate": learning_rate,
+        **options,
+    }
 
 
 @genzoo.hookimpl

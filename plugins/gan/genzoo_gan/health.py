@@ -1,4 +1,4 @@
-"""Whether a GAN works. Its losses do not say, so two measures do, and words when they stay bad."""
+"""Signs that a GAN's training has failed, which its losses do not show: collapse, and a discriminator that wins."""
 
 from __future__ import annotations
 
@@ -6,32 +6,34 @@ from torch import Tensor
 
 from genzoo import Run
 
-COLLAPSED = 0.25  # diversity below this share of the data's
-WON = 0.995  # accuracy on real and on fake images above this
-PATIENCE = 1000  # steps that it must last, after as many that every training needs to begin
+COLLAPSED = 0.25  # diversity below this: mode collapse
+WON = 0.995  # accuracy on both real and fake images above this: the discriminator has won
+PATIENCE = 1000  # steps that the sign must last, after as many at the start, which are not counted
 
 
 def spread(images: Tensor) -> Tensor:
-    """The mean squared distance between two different ones of (N, ...) images, from all pairs."""
-    flat = images.flatten(1)
+    """The mean squared distance between two different ones of (N, ...) images, over all pairs."""
+    flat = images.flatten(1)  # (N, D)
     return 2 * flat.var(dim=0, unbiased=True).sum()
 
 
 class Health:
-    """Follows the discriminator's accuracy and the diversity of samples, and warns once of each that stays bad."""
+    """Watches the discriminator's accuracy and the samples' diversity, and warns once of each that stays bad."""
 
     def __init__(self, run: Run) -> None:
-        self._run, self._bad_since, self._said = run, {}, set()  # type: tuple[Run, dict[str, int], set[str]]
+        self._run = run
+        self._bad_since: dict[str, int] = {}  # the step at which each problem that lasts began
+        self._warned: set[str] = set()
 
     def look(self, real_accuracy: float, fake_accuracy: float, diversity: float) -> None:
-        """Take note of the measures after a step; `diversity` is the samples' spread over the data's."""
-        self._follow(
+        """Take the measures of a step; `diversity` is the samples' spread over that of the data."""
+        self._check(
             "the samples have collapsed to nearly the same picture",
             diversity < COLLAPSED,
             f"their diversity is {diversity:.2f} of the data's. Try --loss wasserstein-gp, --r1 1, --spectral-norm, a"
             " smaller --learning-rate, or another --seed",
         )
-        self._follow(
+        self._check(
             "the discriminator has won",
             min(real_accuracy, fake_accuracy) > WON,
             f"it tells {real_accuracy:.1%} of real and {fake_accuracy:.1%} of fake images, and the generator learns"
@@ -39,12 +41,12 @@ class Health:
             " --label-smoothing 0.1, or --r1 1",
         )
 
-    def _follow(self, what: str, bad: bool, advice: str) -> None:
+    def _check(self, problem: str, is_bad: bool, advice: str) -> None:
         step = self._run.step + 1
-        if not bad or step <= PATIENCE:
-            self._bad_since.pop(what, None)
+        if not is_bad or step <= PATIENCE:
+            self._bad_since.pop(problem, None)
             return
-        since = self._bad_since.setdefault(what, step)
-        if step - since >= PATIENCE and what not in self._said:
-            self._said.add(what)
-            self._run.warn(f"{what}, since step {since}: {advice}")
+        since = self._bad_since.setdefault(problem, step)
+        if step - since >= PATIENCE and problem not in self._warned:
+            self._warned.add(problem)
+            self._run.warn(f"{problem}, since step {since}: {advice}")

@@ -21,8 +21,9 @@ LOSSES = ("non-saturating", "minimax", "least-squares", "hinge", "wasserstein-gp
 
 def data(shape=(1, 28, 28), classes=()):
     return DataSpec(
-        name="d", modality="image", shape=shape, classes=classes, train_count=9, test_count=9, fingerprint="0"
-    )
+        name="d", modality="image", shape=shape, classes=classes, train_count=9, validation_count=9, test_count=9,
+        fingerprint="0",
+    )  # fmt: skip
 
 
 def gan(shape=(1, 28, 28), **options):
@@ -140,8 +141,8 @@ def test_a_translation_moves_the_whole_picture():
         (y, x): padded[:, 2 * reach - y :, 2 * reach - x :][:, :16, :16] for y in range(-2, 3) for x in range(-2, 3)
     }
     moved = augment(image.expand(200, 1, 16, 16), ("translation",))
-    found = {place for one in moved for place, expected in places.items() if torch.equal(one, expected)}
-    assert found == set(places)
+    seen = {place for one in moved for place, expected in places.items() if torch.equal(one, expected)}
+    assert seen == set(places)
     assert all(any(torch.equal(one, expected) for expected in places.values()) for one in moved)
 
 
@@ -259,14 +260,14 @@ def alarms(**options):
 
 def test_a_generator_that_makes_one_picture_raises_the_alarm(monkeypatch):
     monkeypatch.setattr(GAN, "sample", lambda self, count, **_: torch.full((count, *self.data.shape), 0.5))
-    said = [text for text in alarms(steps=2200) if "collapsed" in text]
-    assert len(said) == 1  # once, and with what to try
-    assert "their diversity is 0.00 of the data's. Try --loss wasserstein-gp" in said[0]
+    warned = [text for text in alarms(steps=2200) if "collapsed" in text]
+    assert len(warned) == 1  # once, and with what to try
+    assert "their diversity is 0.00 of the data's. Try --loss wasserstein-gp" in warned[0]
 
 
 def test_a_discriminator_that_has_won_raises_the_alarm():
-    said = alarms(steps=2200, learning_rate=1e-7, discriminator_learning_rate=1e-3, discriminator_dropout=0.0)
-    won = [text for text in said if "the discriminator has won, since step 1050" in text]
+    texts = alarms(steps=2200, learning_rate=1e-7, discriminator_learning_rate=1e-3, discriminator_dropout=0.0)
+    won = [text for text in texts if "the discriminator has won, since step 1050" in text]
     assert len(won) == 1
     assert "--discriminator-learning-rate below --learning-rate" in won[0]
 
@@ -280,10 +281,12 @@ def test_healthy_trainings_raise_no_alarm(seed):
     assert run.metrics()[-1]["diversity"] > 0.4
 
 
-def test_the_best_step_is_kept_by_the_distance_from_training_images():
+def test_the_best_step_is_kept_by_the_distance_from_validation_images():
     run = genzoo.train("gan", steps=30, eval_every=10, **SMALL)
-    lines = {line["step"]: line["frechet_distance"] for line in run.metrics() if "frechet_distance" in line}
+    name = "validation/frechet_distance"
+    lines = {line["step"]: line[name] for line in run.metrics() if name in line}
     assert list(lines) == [10, 20, 30]
     best = run.best()
+    assert best["score_name"] == name
     assert best["score"] == min(lines.values())
     assert lines[best["step"]] == best["score"]

@@ -12,9 +12,9 @@ from genzoo import ImageData
 
 def load_digits(data_dir: Path) -> ImageData:
     """UCI's digits: 16 shades of grey, spread over 0 to 255. Every tenth of a class is held out."""
-    found = datasets.load_digits()
-    images = torch.from_numpy(found.images).mul(255 / 16).round().to(torch.uint8)[:, None]  # (N, 1, 8, 8)
-    labels = torch.from_numpy(found.target).to(torch.int64)
+    digits = datasets.load_digits()
+    images = torch.from_numpy(digits.images).mul(255 / 16).round().to(torch.uint8)[:, None]  # (N, 1, 8, 8)
+    labels = torch.from_numpy(digits.target).to(torch.int64)
     held = torch.zeros(len(labels), dtype=torch.bool)
     for digit in range(10):
         held[(labels == digit).nonzero()[9::10, 0]] = True

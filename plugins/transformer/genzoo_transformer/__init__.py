@@ -10,31 +10,35 @@ from genzoo import GeneratorSpec, option
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerOptions:
-    """What a Transformer is made of and how it is trained."""
+    """Network and training of a Transformer."""
 
     architecture: str = option(
         "llama",
         help="gpt2: learned positions, LayerNorm (Radford 2019); llama: rotary, RMSNorm, SwiGLU (Touvron 2023).",
         choices=("gpt2", "llama"),
     )
-    num_layers: int = option(4, help="Blocks.", minimum=1, maximum=200)
+    num_layers: int = option(4, help="Transformer blocks.", minimum=1, maximum=200)
     num_heads: int = option(6, help="Attention heads of a block.", minimum=1, maximum=200)
     hidden_size: int = option(192, help="Width of the residual stream.", minimum=2, maximum=16384)
-    context_length: int = option(128, help="Tokens that are seen at once.", unit="tokens", minimum=2, maximum=131072)
-    dropout: float = option(0.1, help="Dropout of embeddings and of what each layer adds.", minimum=0, below=1)
+    context_length: int = option(
+        128, help="Longest sequence that attention sees.", unit="tokens", minimum=2, maximum=131072
+    )
+    dropout: float = option(0.1, help="Dropout of embeddings and of each residual branch.", minimum=0, below=1)
     from_: str | None = option(
         None,
         help="Go on from a pretrained model and its tokeniser: a folder in Hugging Face's layout, or a hub's name.",
     )
     from_config: str | None = option(None, help="That model's configuration as JSON; --from fills it in.")
     learning_rate: float = option(2e-3, help="AdamW's step size.", above=0, maximum=1)
-    weight_decay: float = option(0.1, help="Decoupled decay of matrices.", minimum=0, maximum=10)
-    beta2: float = option(0.99, help="AdamW's memory of squared gradients.", minimum=0, below=1)
+    weight_decay: float = option(0.1, help="Decoupled weight decay of matrices.", minimum=0, maximum=10)
+    beta2: float = option(0.99, help="AdamW's decay of the mean of squared gradients.", minimum=0, below=1)
     warmup_steps: int = option(
-        100, help="Raise the step size from 0 over so many steps; then it falls to 0 along a cosine.", minimum=0
+        100,
+        help="Raise the learning rate linearly from 0 over this many steps; then it falls to 0 along a cosine.",
+        minimum=0,
     )
     max_gradient_norm: float = option(1.0, help="Clip the gradient to this length.", above=0)
-    accumulation: int = option(1, help="Parts that a batch is worked through in, to save memory.", minimum=1)
+    accumulation: int = option(1, help="Parts of a batch whose gradients are accumulated, to save memory.", minimum=1)
 
     def __post_init__(self) -> None:
         if self.hidden_size % self.num_heads:
@@ -50,12 +54,12 @@ class TransformerOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerSampleOptions:
-    """How text is drawn."""
+    """How text is sampled."""
 
-    prompt: str | None = option(None, help="What the text begins with; - is standard input.")
-    max_new_tokens: int = option(500, help="How long it goes on.", unit="tokens", minimum=1, maximum=10_000_000)
+    prompt: str | None = option(None, help="Text to continue; - is standard input.")
+    max_new_tokens: int = option(500, help="Length of the continuation.", unit="tokens", minimum=1, maximum=10_000_000)
     temperature: float = option(0.8, help="Below 1: likelier tokens; 0: always the likeliest.", minimum=0, maximum=100)
-    top_k: int | None = option(None, help="Draw from so many likeliest tokens.", minimum=1)
+    top_k: int | None = option(None, help="Draw from this many likeliest tokens.", minimum=1)
     top_p: float = option(
         1.0, help="Draw from the fewest tokens that have this share (Holtzman et al. 2020).", above=0, maximum=1
     )
@@ -63,7 +67,7 @@ class TransformerSampleOptions:
         0.0, help="Leave out tokens below this share of the likeliest's (Nguyen et al. 2024).", minimum=0, maximum=1
     )
     repetition_penalty: float = option(
-        1.0, help="Above 1: avoid tokens that were there (Keskar et al. 2019).", above=0, maximum=100
+        1.0, help="Above 1: avoid tokens that occurred before (Keskar et al. 2019).", above=0, maximum=100
     )
     stop: str | None = option(None, help="End before this text.")
 

@@ -1,12 +1,11 @@
-"""From logits to a token, and from tokens to the text that is shown."""
+"""Sampling a token from logits, and the text that a growing sequence of tokens makes."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor
 from transformers.generation.logits_process import (
+    LogitsProcessor,
     MinPLogitsWarper,
     RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
@@ -19,70 +18,71 @@ from genzoo_transformer import TransformerSampleOptions
 
 
 class Chooser:
-    """Draws tokens as the options say; the order of what is done to the logits is that of transformers."""
+    """Samples tokens by the options; the logits are processed in the order of transformers' `generate`."""
 
     def __init__(self, options: TransformerSampleOptions) -> None:
-        steps: list[Any] = []
+        processors: list[LogitsProcessor] = []
         if options.repetition_penalty != 1:
-            steps.append(RepetitionPenaltyLogitsProcessor(options.repetition_penalty))
+            processors.append(RepetitionPenaltyLogitsProcessor(options.repetition_penalty))
         self._greedy = options.temperature == 0
         if not self._greedy:
             if options.temperature != 1:
-                steps.append(TemperatureLogitsWarper(float(options.temperature)))
+                processors.append(TemperatureLogitsWarper(float(options.temperature)))
             if options.top_k is not None:
-                steps.append(TopKLogitsWarper(options.top_k))
+                processors.append(TopKLogitsWarper(options.top_k))
             if options.top_p < 1:
-                steps.append(TopPLogitsWarper(options.top_p))
+                processors.append(TopPLogitsWarper(options.top_p))
             if options.min_p > 0:
-                steps.append(MinPLogitsWarper(options.min_p))
-        self._steps = steps
+                processors.append(MinPLogitsWarper(options.min_p))
+        self._processors = processors
 
-    def __call__(self, logits: Tensor, known: Tensor, numbers: Tensor) -> Tensor:
-        """A token for each row: of logits (N, V), after tokens (N, T), by numbers (N,) in [0, 1). int64 (N,)."""
-        for step in self._steps:
-            logits = step(known, logits)
+    def __call__(self, logits: Tensor, tokens: Tensor, u: Tensor) -> Tensor:
+        """The next token of each row, int64 (B,), from its logits (B, V), its tokens so far (B, T), and a random number
+        uniform in [0, 1), (B,)."""
+        for processor in self._processors:
+            logits = processor(tokens, logits)
         if self._greedy:
             return logits.argmax(1)
-        cumulated = logits.double().softmax(1).cumsum(1)  # (N, V)
-        drawn = numbers.double()[:, None] * cumulated[:, -1:]
-        return torch.searchsorted(cumulated, drawn, right=True)[:, 0].clamp_max(logits.shape[1] - 1)
+        cumulative = logits.double().softmax(1).cumsum(1)  # (B, V)
+        threshold = u.double()[:, None] * cumulative[:, -1:]  # (B, 1)
+        return torch.searchsorted(cumulative, threshold, right=True)[:, 0].clamp_max(logits.shape[1] - 1)
 
 
 class Until:
-    """The text of one sample as it grows: whole characters, and nothing of what it is to stop before.
+    """The text of one sample as its tokens come: whole characters, up to a stop text or an end token.
 
     Args:
-        stop: the text that ends it, or None.
-        ends: tokens that end it.
+        stop: the text before which the sample ends, or None.
+        end_tokens: tokens that end it.
 
     Attributes:
-        ended: whether it has.
+        ended: whether the sample has ended.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop: str | None, ends: set[int]) -> None:
-        self._pieces, self._stop, self._ends = tokenizer.pieces(), stop, ends
-        self._held = ""  # may be the beginning of `stop`
+    def __init__(self, tokenizer: Tokenizer, stop: str | None, end_tokens: set[int]) -> None:
+        self._pieces, self._stop, self._end_tokens = tokenizer.pieces(), stop, end_tokens
+        self._held_back = ""  # text that may be the beginning of `stop`
         self.ended = False
 
     def add(self, token: int) -> str:
-        """What can be shown after one token more."""
-        if self.ended or token in self._ends:
-            return self._end(self._held)
-        text = self._held + self._pieces.add(token)
+        """The text that is certain after one more token, beyond that of earlier calls."""
+        if self.ended or token in self._end_tokens:
+            return self._end(self._held_back)
+        text = self._held_back + self._pieces.add(token)
         if self._stop is None:
             return text
-        found = text.find(self._stop)
-        if found >= 0:
-            return self._end(text[:found])
-        most = min(len(text), len(self._stop) - 1)
-        kept = next((n for n in range(most, 0, -1) if self._stop.startswith(text[len(text) - n :])), 0)
-        self._held = text[len(text) - kept :]
-        return text[: len(text) - kept]
+        position = text.find(self._stop)
+        if position >= 0:
+            return self._end(text[:position])
+        longest = min(len(text), len(self._stop) - 1)
+        overlap = next((n for n in range(longest, 0, -1) if self._stop.startswith(text[len(text) - n :])), 0)
+        certain, self._held_back = text[: len(text) - overlap], text[len(text) - overlap :]
+        return certain
 
     def rest(self) -> str:
-        """What was held back, when no more tokens come."""
-        return self._end(self._held)
+        """The text held back, when no more tokens come."""
+        return self._end(self._held_back)
 
     def _end(self, text: str) -> str:
-        self.ended, self._held = True, ""
+        self.ended, self._held_back = True, ""
         return text

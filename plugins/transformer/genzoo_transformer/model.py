@@ -1,11 +1,11 @@
 """Transformer language models (Vaswani et al. 2017, arXiv:1706.03762), on Hugging Face transformers.
 
-The likelihood of a text is the product of that of each token given those before it,
+The likelihood of a text is the product of the probabilities of each token given those before it,
 
     log p(x) = sum_t log p(x_t | x_1 ... x_{t-1}),
 
-and one network says all the factors of a passage at once: attention to later tokens is masked. Training raises the sum;
-sampling draws x_t after x_t. The first token, which nothing precedes, is held to be any of the vocabulary alike.
+and one forward pass gives all the factors of a sequence: attention to later tokens is masked. Training maximises the
+sum; sampling draws one x_t after another. The first token, which has no predecessor, is uniform over the vocabulary.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,17 +23,17 @@ from transformers import PreTrainedTokenizerFast
 from transformers.cache_utils import DynamicCache, StaticCache
 
 import genzoo
-from genzoo import DataSpec, Generator, RandomStreams, Run, TextTrainOptions, TokenData, Tokenizer
+from genzoo import DataSpec, Generator, RandomStreams, Run, TextTrainOptions, TokenData, Tokenizer, TrainOptions
 from genzoo_transformer import TransformerOptions, TransformerSampleOptions
 from genzoo_transformer.drawing import Chooser, Until
 from genzoo_transformer.network import build, load_pretrained, settle, silence
 
-SCORED = 2**24  # logits that are worked out at a time where a text is scored
-AT_ONCE = 64  # random numbers that are drawn at a time
+SCORED = 2**24  # logits that are computed at a time where a text is scored
+RANDOM_CHUNK = 64  # random numbers that are drawn at a time for each text
 
 
 class Transformer(Generator):
-    """A causal language model of transformers, in genzoo's frame."""
+    """A causal language model of transformers; its options are `TransformerOptions`."""
 
     likelihood_kind: ClassVar[Literal["exact", "lower bound"]] = "exact"
     best_by: ClassVar[tuple[str, Literal["lower", "higher"]] | None] = ("validation/loss", "lower")
@@ -45,15 +45,16 @@ class Transformer(Generator):
         self.network = build(config, self.vocabulary)
 
     @classmethod
-    def settled(cls, config: TransformerOptions, training: Any) -> tuple[TransformerOptions, Any]:
+    def settled(cls, config: TransformerOptions, training: TrainOptions) -> tuple[TransformerOptions, TrainOptions]:
         """With `--from`: the folder, configuration and tokeniser of the pretrained model."""
         if config.from_ is None:
             return config, training
-        folder, described, longest = settle(config.from_)
+        assert isinstance(training, TextTrainOptions), "the model's modality is text"
+        folder, from_config, max_context_length = settle(config.from_)
         if training.tokenizer not in (TextTrainOptions().tokenizer, str(folder)):
             raise genzoo.UsageError("--from brings its own tokeniser; leave --tokenizer out")
-        length = min(config.context_length, longest)
-        config = replace(config, from_=str(folder), from_config=described, context_length=length)
+        context_length = min(config.context_length, max_context_length)
+        config = replace(config, from_=str(folder), from_config=from_config, context_length=context_length)
         return config, replace(training, tokenizer=str(folder))
 
     # Training
@@ -62,76 +63,79 @@ class Transformer(Generator):
         config = self.config
         if config.from_ is not None and run.step == 0:
             load_pretrained(self.network, config.from_)
-        parameters = list(self.network.parameters())
+        assert isinstance(run.dataset, TokenData), "the model's modality is text"
+        network, optimizer = run.prepare(self.network, self.optimizer())
+        network = run.compile(network)
+        parameters, bits = list(self.network.parameters()), run.dataset.bits_per_character
+        run.count_flops(self.flops_per_token() * run.options.batch_size * config.context_length)
+        for batch in run.batches(length=config.context_length + 1):
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * self.rate(run.step, run.steps_total)
+            optimizer.zero_grad()
+            loss = torch.zeros((), device=run.device)
+            for tokens in batch.tokens.chunk(config.accumulation):  # (B / accumulation, T + 1)
+                logits = network(input_ids=tokens[:, :-1], use_cache=False).logits  # (B / accumulation, T, V)
+                part_loss = next_token_loss(logits, tokens[:, 1:]) * len(tokens) / len(batch)
+                run.backward(part_loss)
+                loss += part_loss.detach()
+            gradient_norm = nn.utils.clip_grad_norm_(parameters, config.max_gradient_norm)
+            optimizer.step()
+            run.log(loss=loss, bits_per_character=loss * bits, gradient_norm=gradient_norm)
+
+    def optimizer(self) -> torch.optim.AdamW:
+        """AdamW with weight decay on matrices only, not on biases and norms."""
+        config, parameters = self.config, list(self.network.parameters())
         groups = [
             {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
             {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, config.learning_rate, betas=(0.9, config.beta2), fused=True)
-        network, optimizer = run.prepare(self.network, optimizer)
-        network = run.compile(network)
-        assert isinstance(run.dataset, TokenData), "the model is of text"
-        bits = run.dataset.bits_per_character
-        run.count_flops(self.flops_per_token() * run.options.batch_size * config.context_length)
-        for batch in run.batches(length=config.context_length + 1):
-            passages = batch.tokens  # (B, T + 1)
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * self.rate(run.step, run.steps_total)
-            optimizer.zero_grad()
-            total = torch.zeros((), device=run.device)
-            for part in passages.chunk(config.accumulation):
-                logits = network(input_ids=part[:, :-1], use_cache=False).logits  # (B, T, V)
-                loss = F.cross_entropy(logits.flatten(0, 1).float(), part[:, 1:].flatten()) * len(part) / len(passages)
-                run.backward(loss)
-                total += loss.detach()
-            norm = nn.utils.clip_grad_norm_(parameters, config.max_gradient_norm)
-            optimizer.step()
-            run.log(loss=total, bits_per_character=total * bits, gradient_norm=norm)
+        return torch.optim.AdamW(groups, config.learning_rate, betas=(0.9, config.beta2), fused=True)
 
     def rate(self, step: int, total: int) -> float:
-        """The share of the learning rate at a step."""
+        """The learning rate at a step, as a share of `--learning-rate`: linear warm-up, then a cosine to 0."""
         warmup = min(self.config.warmup_steps, total // 10)
         if step < warmup:
             return float((step + 1) / warmup)
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
 
     def flops_per_token(self) -> float:
-        """Of a training step: 6 for each weight that multiplies, and attention (Chowdhery et al. 2022, appendix B)."""
-        looked_up = sum(m.weight.numel() for m in self.network.modules() if isinstance(m, nn.Embedding))
+        """Floating-point operations of a training step for each token: 6 for each weight of a matrix product, and those
+        of attention (Chowdhery et al. 2022, appendix B)."""
+        embeddings = sum(m.weight.numel() for m in self.network.modules() if isinstance(m, nn.Embedding))
         tied = self.network.get_output_embeddings().weight is self.network.get_input_embeddings().weight
-        weights = sum(p.numel() for p in self.network.parameters()) - looked_up
+        weights = sum(p.numel() for p in self.network.parameters()) - embeddings
         weights += self.network.get_input_embeddings().weight.numel() if tied else 0
-        shape = self.network.config
-        return float(6 * weights + 12 * shape.num_hidden_layers * shape.hidden_size * self.config.context_length)
+        sizes = self.network.config
+        return float(6 * weights + 12 * sizes.num_hidden_layers * sizes.hidden_size * self.config.context_length)
 
     # Score
 
     def log_likelihood(self, data: Tensor) -> Tensor:
-        """Nats of each token of texts given those before it: of tokens (B, T), int64, float32 (B, T).
+        """log p(x_t | x_1 ... x_{t-1}) in nats of each token of texts, int64 (B, T) to float32 (B, T).
 
-        Up to `context_length` tokens are seen before each. A longer text is gone through in passages that overlap by
-        half, so that each token has half of that before it or more. The first has log(1 / vocabulary).
+        Up to `context_length` tokens before each are seen. A longer text is scored in windows that overlap by half, so
+        that each token is given at least half a context. The first token has log(1 / vocabulary).
         """
         length, context = data.shape[1], self.config.context_length
-        found = data.new_full(data.shape, -math.log(self.vocabulary), dtype=torch.float32)
+        scores = data.new_full(data.shape, -math.log(self.vocabulary), dtype=torch.float32)
         starts = [*range(0, length - 1 - context, max(1, context // 2)), max(0, length - 1 - context)]
-        rows = max(1, SCORED // (min(length, context) * self.vocabulary * len(data)))
-        known = 1  # tokens that are scored
-        for first in range(0, len(starts), rows):
-            group = starts[first : first + rows]
-            windows = torch.cat([data[:, start : start + context + 1] for start in group])  # (rows * B, context + 1)
+        windows_at_once = max(1, SCORED // (min(length, context) * self.vocabulary * len(data)))
+        scored = 1  # tokens of each text
+        for first in range(0, len(starts), windows_at_once):
+            group = starts[first : first + windows_at_once]
+            windows = torch.cat([data[:, start : start + context + 1] for start in group])  # (W * B, context + 1)
             if windows.shape[1] < 2:
                 continue
-            nats = self._nats(windows).view(len(group), len(data), -1)
-            for start, scores in zip(group, nats, strict=True):
-                last = start + 1 + scores.shape[1]
-                found[:, known:last] = scores[:, scores.shape[1] - (last - known) :]
-                known = last
-        return found
+            window_scores = self._window_scores(windows).view(len(group), len(data), -1)  # (W, B, context)
+            for start, window in zip(group, window_scores, strict=True):
+                end = start + 1 + window.shape[1]
+                scores[:, scored:end] = window[:, window.shape[1] - (end - scored) :]
+                scored = end
+        return scores
 
-    def _nats(self, windows: Tensor) -> Tensor:
-        """Of each token but the first, (B, T) to (B, T - 1)."""
-        logits = self.network(input_ids=windows[:, :-1], use_cache=False).logits.float()
+    def _window_scores(self, windows: Tensor) -> Tensor:
+        """The log-likelihood of each token but the first, (B, T) to (B, T - 1)."""
+        logits = self.network(input_ids=windows[:, :-1], use_cache=False).logits.float()  # (B, T - 1, V)
         return -F.cross_entropy(logits.transpose(1, 2), windows[:, 1:], reduction="none")
 
     # Sampling
@@ -149,47 +153,48 @@ class Transformer(Generator):
                 yield piece
 
     def pieces(self, count: int, options: TransformerSampleOptions, rng: RandomStreams) -> Iterator[list[str]]:
-        """What each of `count` texts goes on with, step by step; first the prompt."""
+        """What each token adds to each of `count` texts; first the prompt, if there is one."""
         prompt = self.tokenizer.encode(options.prompt or self.beginning())
         if options.prompt is not None:
             yield [options.prompt] * count
-        until = [Until(self.tokenizer, options.stop, self.ends()) for _ in range(count)]
+        texts = [Until(self.tokenizer, options.stop, self.ends()) for _ in range(count)]
         for tokens in self.tokens(count, prompt, options, rng):
-            yield [row.add(token) for row, token in zip(until, tokens.tolist(), strict=True)]
-            if all(row.ended for row in until):
+            yield [text.add(token) for text, token in zip(texts, tokens.tolist(), strict=True)]
+            if all(text.ended for text in texts):
                 return
-        yield [row.rest() for row in until]
+        yield [text.rest() for text in texts]
 
     def tokens(
         self, count: int, prompt: list[int], options: TransformerSampleOptions, rng: RandomStreams
     ) -> Iterator[Tensor]:
-        """The next token of each of `count` texts, (count,), step by step."""
+        """The next token of each of `count` texts, int64 (count,), one step after another."""
         context, choose = self.config.context_length, Chooser(options)
-        known = torch.empty(count, len(prompt) + options.max_new_tokens, dtype=torch.int64, device=self.device)
-        known[:, : len(prompt)] = torch.tensor(prompt, device=self.device)
+        tokens = torch.empty(count, len(prompt) + options.max_new_tokens, dtype=torch.int64, device=self.device)
+        tokens[:, : len(prompt)] = torch.tensor(prompt, device=self.device)
         cache, cached, length = self.cache(), 0, len(prompt)
-        fresh = known[:, max(0, length - context) : length]
+        inputs = tokens[:, max(0, length - context) : length]  # tokens that are not in the cache, (count, T)
         for step in range(options.max_new_tokens):
-            if step % AT_ONCE == 0:
-                numbers = rng.uniform(AT_ONCE)  # (count, AT_ONCE)
-            if cached + fresh.shape[1] > context:  # all is seen that can be: begin anew with the later half
+            if step % RANDOM_CHUNK == 0:
+                u = rng.uniform(RANDOM_CHUNK)  # (count, RANDOM_CHUNK)
+            if cached + inputs.shape[1] > context:  # the context is full: start anew from the later half
                 cache, cached = self.cache(), 0
-                fresh = known[:, length - max(1, context // 2) : length]
-            seen = self.network(input_ids=fresh, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            cached += fresh.shape[1]
-            fresh = choose(seen.logits[:, -1].float(), known[:, :length], numbers[:, step % AT_ONCE])[:, None]
-            known[:, length : length + 1] = fresh
+                inputs = tokens[:, length - max(1, context // 2) : length]
+            output = self.network(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            cached += inputs.shape[1]
+            logits = output.logits[:, -1].float()  # (count, V)
+            inputs = choose(logits, tokens[:, :length], u[:, step % RANDOM_CHUNK])[:, None]  # (count, 1)
+            tokens[:, length : length + 1] = inputs
             length += 1
-            yield fresh[:, 0]
+            yield inputs[:, 0]
 
     def cache(self) -> DynamicCache | StaticCache:
-        """A key-value cache: on CUDA of one size, so that nothing is allocated from token to token."""
+        """A key-value cache: on CUDA of fixed size, so that nothing is allocated from token to token."""
         if self.device.type == "cuda":
             return StaticCache(config=self.network.config, max_cache_len=self.config.context_length)
         return DynamicCache(config=self.network.config)
 
     def beginning(self) -> str:
-        """What a text without a prompt goes on from: a new line, or the first token if there is none."""
+        """The prompt of a text that has none: a new line, or the vocabulary's first token if it has no new line."""
         try:
             self.tokenizer.encode("\n")
             return "\n"
@@ -197,11 +202,13 @@ class Transformer(Generator):
             return self.tokenizer.decode([0])
 
     def ends(self) -> set[int]:
-        """Tokens that end a text, for pretrained models that have such."""
-        found = self.network.config.eos_token_id
-        return set() if found is None else set(found) if isinstance(found, list) else {found}
+        """The end-of-text tokens of a pretrained model; none for another."""
+        end_tokens = self.network.config.eos_token_id
+        if end_tokens is None:
+            return set()
+        return set(end_tokens) if isinstance(end_tokens, list) else {end_tokens}
 
-    # The formats of other libraries
+    # Export to transformers
 
     def export(self, folder: Path) -> str:
         with silence():
@@ -213,3 +220,8 @@ class Transformer(Generator):
         )  # fmt: skip
         tokenizer.save_pretrained(folder)
         return f"AutoModelForCausalLM.from_pretrained('{folder}'), AutoTokenizer.from_pretrained('{folder}')"
+
+
+def next_token_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """The mean cross-entropy of tokens (B, T) given logits (B, T, V), in nats a token."""
+    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())

@@ -1,6 +1,6 @@
 """The networks of transformers: built from options or a pretrained model's configuration, and made faster on CPUs.
 
-What is replaced computes the same to rounding, and weights keep their names, so that transformers reads them.
+Modules are replaced by such as compute the same to rounding; weights keep their names, so that transformers reads them.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config, LlamaConfig
+from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedConfig, PreTrainedModel
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging
@@ -23,8 +22,8 @@ from genzoo import GenzooError, UsageError, kernels
 from genzoo_transformer import TransformerOptions
 
 
-def build(config: TransformerOptions, vocabulary: int) -> Any:
-    """The network that options describe, with fresh weights, for numbers in [0, vocabulary)."""
+def build(config: TransformerOptions, vocabulary: int) -> PreTrainedModel:
+    """The network of the options, with fresh weights, for tokens in [0, vocabulary)."""
     network = AutoModelForCausalLM.from_config(described(config, vocabulary), attn_implementation="sdpa")
     if network.config.vocab_size < vocabulary:
         raise ValueError(f"the pretrained model knows {network.config.vocab_size} tokens, its tokeniser {vocabulary}")
@@ -33,32 +32,33 @@ def build(config: TransformerOptions, vocabulary: int) -> Any:
     return network
 
 
-def described(config: TransformerOptions, vocabulary: int) -> Any:
-    """The same as transformers has it."""
+def described(config: TransformerOptions, vocabulary: int) -> PreTrainedConfig:
+    """The configuration of transformers that the options stand for."""
     if config.from_config is not None:
         values = json.loads(config.from_config)
-        found = AutoConfig.for_model(values.pop("model_type"), **values)
+        pretrained = AutoConfig.for_model(values.pop("model_type"), **values)
         for name in ("resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout"):
-            if hasattr(found, name):
-                setattr(found, name, 0.0)
-        return found
-    none: dict[str, Any] = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+            if hasattr(pretrained, name):
+                setattr(pretrained, name, 0.0)
+        return pretrained
+    no_special_tokens = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
     if config.architecture == "gpt2":
         return GPT2Config(
             vocab_size=vocabulary, n_layer=config.num_layers, n_head=config.num_heads, n_embd=config.hidden_size,
             n_positions=config.context_length, resid_pdrop=config.dropout, embd_pdrop=config.dropout, attn_pdrop=0.0,
-            activation_function="gelu_pytorch_tanh", **none,
+            activation_function="gelu_pytorch_tanh", **no_special_tokens,
         )  # fmt: skip
-    wide = 16 * round(config.hidden_size * 8 / 3 / 16)  # as many weights as GPT-2's two matrices have (Shazeer 2020)
+    # SwiGLU's three matrices with as many weights as the two of GPT-2's MLP (Shazeer 2020)
+    intermediate_size = max(16, 16 * round(config.hidden_size * 8 / 3 / 16))
     return LlamaConfig(
         vocab_size=vocabulary, num_hidden_layers=config.num_layers, num_attention_heads=config.num_heads,
-        hidden_size=config.hidden_size, intermediate_size=max(16, wide), max_position_embeddings=config.context_length,
-        **none,
+        hidden_size=config.hidden_size, intermediate_size=intermediate_size,
+        max_position_embeddings=config.context_length, **no_special_tokens,
     )  # fmt: skip
 
 
 class FasterConv1D(Conv1D):  # type: ignore[misc]
-    """GPT-2's linear layer, whose weight is (in, out), through genzoo's."""
+    """GPT-2's linear layer, whose weight is (in, out), by genzoo's matrix product."""
 
     def forward(self, x: Tensor) -> Tensor:
         return kernels.Linear.product(x, self.weight.t(), self.bias)
@@ -69,8 +69,8 @@ class FasterRMSNorm(LlamaRMSNorm):  # type: ignore[misc]
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         if hidden_states.dtype != torch.float32:
-            found: Tensor = super().forward(hidden_states)
-            return found
+            normalized: Tensor = super().forward(hidden_states)
+            return normalized
         return F.rms_norm(hidden_states, self.weight.shape, self.weight, self.variance_epsilon)
 
 
@@ -80,28 +80,28 @@ FASTER: dict[type, type] = {
 
 
 def make_faster(network: nn.Module) -> None:
-    """Let modules compute by faster functions; what they hold stays as it is."""
+    """Give modules faster forward methods in place; their parameters stay as they are."""
     for module in network.modules():
         if type(module) in FASTER:
             module.__class__ = FASTER[type(module)]
 
 
-def add_dropout(network: nn.Module, share: float) -> None:
-    """Dropout behind the embeddings and what each layer adds to the residual stream (Vaswani et al. 2017, 5.4), which
-    llama's code leaves out."""
-    if share == 0:
+def add_dropout(network: nn.Module, probability: float) -> None:
+    """Dropout after the embeddings and each residual branch (Vaswani et al. 2017, 5.4), which transformers' Llama does
+    not have."""
+    if probability == 0:
         return
     for name, module in list(network.named_modules()):
         if name.endswith(("embed_tokens", "o_proj", "down_proj")):
-            module.add_module("dropout", kernels.Dropout(share))
+            module.add_module("dropout", kernels.Dropout(probability))
             module.register_forward_hook(lambda module, _inputs, output: module.dropout(output))
 
 
 def settle(name: str) -> tuple[Path, str, int]:
-    """The folder of a pretrained model, fetched from the hub if it is not one, its configuration as JSON, and how many
-    tokens it sees at once. Raises `UsageError` for what is no such model."""
+    """The folder of a pretrained model, downloaded from the hub if it is no folder here, its configuration as JSON, and
+    its context length. Raises `UsageError` if there is no such model."""
     folder = Path(name).expanduser()
-    folder = folder.resolve() if folder.exists() else _fetched(name)
+    folder = folder.resolve() if folder.exists() else _downloaded(name)
     if not (folder / "config.json").is_file():
         raise UsageError(f"--from {name} has no config.json; allowed is a folder that save_pretrained wrote")
     try:
@@ -111,18 +111,18 @@ def settle(name: str) -> tuple[Path, str, int]:
     if not list(folder.glob("*.safetensors")):
         raise UsageError(f"--from {name} has no .safetensors file, the only format of weights that is read")
     values = config.to_dict()
-    longest = values.get("max_position_embeddings") or values.get("n_positions") or 1024
-    return folder, json.dumps(values), int(longest)
+    context_length = values.get("max_position_embeddings") or values.get("n_positions") or 1024
+    return folder, json.dumps(values), int(context_length)
 
 
-def _fetched(name: str) -> Path:
+def _downloaded(name: str) -> Path:
     if name.startswith((".", "~", "/")) or name.count("/") > 1:
         raise UsageError(f"--from {name} does not exist; allowed is a folder, or a name on the Hugging Face hub")
     from huggingface_hub import snapshot_download
 
     try:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
-    except Exception as error:  # of the network, the hub or the name
+    except Exception as error:  # from the network, the hub or the name
         raise UsageError(
             f"--from {name} is no folder here, and cannot be fetched from the Hugging Face hub ({_first_line(error)})"
         ) from None
@@ -132,23 +132,23 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def load_pretrained(network: Any, folder: str) -> None:
-    """Put the weights of a folder into a network. Raises `GenzooError` if they are not all there."""
+def load_pretrained(network: PreTrainedModel, folder: str) -> None:
+    """Load the weights of a folder into a network. Raises `GenzooError` if any is missing."""
     try:
         with silence():
-            found = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
-        network.load_state_dict(found.state_dict())
+            pretrained = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+        network.load_state_dict(pretrained.state_dict())
     except (OSError, ValueError, RuntimeError) as error:
         raise GenzooError(f"the weights in {folder} cannot be read: {_first_line(error)}") from None
 
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """transformers shows no bars of its own."""
-    shown = logging.is_progress_bar_enabled()
+    """While this context is open, transformers shows no progress bars."""
+    enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
+        if enabled:
             logging.enable_progress_bar()

@@ -14,9 +14,11 @@ import torch.nn.functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import genzoo
-from genzoo import DataSpec, GenzooError, RandomStreams, UsageError, cli, provenance
-from genzoo.data import tokens
-from genzoo.registry import registry
+from genzoo import DataSpec, GenzooError, RandomStreams, TextSubject, UsageError, read_provenance
+from genzoo.cli import main
+from genzoo.registry.plugins import registry
+from genzoo.text import tokens
+from genzoo.text.measures import bits_per_character, token_nats
 from genzoo_transformer import TransformerOptions, TransformerSampleOptions
 from genzoo_transformer.drawing import Chooser, Until
 from genzoo_transformer.model import Transformer
@@ -34,7 +36,7 @@ def genzoo_command(monkeypatch, capfd):
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["genzoo", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main()
         printed = capfd.readouterr()
         return SimpleNamespace(status=ended.value.code, out=printed.out, err=printed.err)
 
@@ -57,8 +59,9 @@ def model_of(kind="characters", text=TEXT, **changes):
     torch.manual_seed(0)
     tokenizer = tokens.make(kind, 300, [text])
     data = DataSpec(
-        name="t", modality="text", shape=(tokenizer.size,), classes=(), train_count=1, test_count=1, fingerprint=""
-    )
+        name="t", modality="text", shape=(tokenizer.size,), train_count=1, validation_count=1, test_count=1,
+        fingerprint="",
+    )  # fmt: skip
     model = Transformer(options(**changes), data)
     model.tokenizer = tokenizer
     for name, parameter in model.network.named_parameters():
@@ -70,14 +73,14 @@ def model_of(kind="characters", text=TEXT, **changes):
 
 
 def train(data, **changes):
-    given = SMALL | {"steps": 6, "batch_size": 4, "log_every": 2, "eval_every": 3, "sample_every": 0, "save_every": 0}
-    return genzoo.train("transformer", data=data, **given | changes)
+    short = SMALL | {"steps": 6, "batch_size": 4, "log_every": 2, "eval_every": 3, "sample_every": 0, "save_every": 0}
+    return genzoo.train("transformer", data=data, **short | changes)
 
 
 def draw(model, count=1, seed=0, **changes):
-    chosen = TransformerSampleOptions(**{"max_new_tokens": 12} | changes)
+    sample_options = TransformerSampleOptions(**{"max_new_tokens": 12} | changes)
     with torch.no_grad():
-        return model.sample(count, options=chosen, rng=RandomStreams(seed, count))
+        return model.sample(count, options=sample_options, rng=RandomStreams(seed, count))
 
 
 # The network
@@ -108,18 +111,18 @@ def test_attention_is_its_formula(architecture):
     network, seen = model_of(architecture=architecture).network, {}
     block = network.transformer.h[0].attn if architecture == "gpt2" else network.model.layers[0].self_attn
     block.register_forward_hook(
-        lambda _m, given, kwargs, out: seen.update(x=kwargs, y=out, given=given), with_kwargs=True
+        lambda _m, inputs, named, out: seen.update(inputs=inputs, named=named, y=out), with_kwargs=True
     )
     with torch.no_grad():
         network(input_ids=torch.randint(0, 20, (3, 11)), use_cache=False)
-        x = seen["given"][0] if seen["given"] else seen["x"]["hidden_states"]
+        x = seen["inputs"][0] if seen["inputs"] else seen["named"]["hidden_states"]
         if architecture == "gpt2":
             q, k, v = (heads(part, 2) for part in (x @ block.c_attn.weight + block.c_attn.bias).split(16, 2))
-            found = attention(q, k, v) @ block.c_proj.weight + block.c_proj.bias
+            expected = attention(q, k, v) @ block.c_proj.weight + block.c_proj.bias
         else:
             q, k, v = (heads(x @ layer.weight.T, 2) for layer in (block.q_proj, block.k_proj, block.v_proj))
-            found = attention(turned(q), turned(k), v) @ block.o_proj.weight.T
-    assert torch.allclose(found, seen["y"][0], atol=1e-5)
+            expected = attention(turned(q), turned(k), v) @ block.o_proj.weight.T
+    assert torch.allclose(expected, seen["y"][0], atol=1e-5)
     assert network.config._attn_implementation == "sdpa"
 
 
@@ -153,12 +156,13 @@ def test_faster_modules_compute_the_same(architecture):
 
 def test_layouts_have_the_parameters_that_they_are_known_for():
     presets = registry().generators.get("transformer")[1].presets
-    own = {name: {k: v for k, v in presets[name].items() if hasattr(TransformerOptions(), k)} for name in presets}
+    layouts = {name: {k: v for k, v in presets[name].items() if hasattr(TransformerOptions(), k)} for name in presets}
+    tiny, small = layouts["tiny"], layouts["small"]
     with torch.device("meta"):
-        found = build(TransformerOptions(**own["gpt2-124m"]), 50257)
-    assert sum(p.numel() for p in found.parameters()) == 124_439_808
-    assert (own["tiny"]["num_layers"], own["tiny"]["hidden_size"], own["tiny"]["context_length"]) == (4, 128, 64)
-    assert (own["small"]["num_layers"], own["small"]["hidden_size"], own["small"]["context_length"]) == (6, 384, 256)
+        network = build(TransformerOptions(**layouts["gpt2-124m"]), 50257)
+    assert sum(p.numel() for p in network.parameters()) == 124_439_808
+    assert (tiny["num_layers"], tiny["hidden_size"], tiny["context_length"]) == (4, 128, 64)
+    assert (small["num_layers"], small["hidden_size"], small["context_length"]) == (6, 384, 256)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -191,17 +195,17 @@ def test_each_token_is_given_half_a_context_or_more(length, monkeypatch):
     model = model_of()
     ids = torch.randint(0, model.vocabulary, (2, length))
     with torch.no_grad():
-        found = model.log_likelihood(ids)
-        assert torch.allclose(found[:, 0], torch.full((2,), -math.log(model.vocabulary)))
+        nats = model.log_likelihood(ids)
+        assert torch.allclose(nats[:, 0], torch.full((2,), -math.log(model.vocabulary)))
         for place in range(1, length):
             candidates = []
             for begin in range(max(0, place - 16), max(0, place - 8) + 1):
                 logits = model.network(input_ids=ids[:, begin:place], use_cache=False).logits[:, -1]
                 candidates.append(logits.log_softmax(1).gather(1, ids[:, place : place + 1])[:, 0])
-            nearest = min((found[:, place] - one).abs().max() for one in candidates)
+            nearest = min((nats[:, place] - one).abs().max() for one in candidates)
             assert nearest < 1e-4, place
         monkeypatch.setattr("genzoo_transformer.model.SCORED", 1)  # a passage at a time
-        assert torch.allclose(model.log_likelihood(ids), found, atol=1e-5)
+        assert torch.allclose(model.log_likelihood(ids), nats, atol=1e-5)
 
 
 # Drawing
@@ -218,16 +222,16 @@ def test_tokens_are_drawn_with_their_shares():
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("changes", "kept"),
     [
         ({"top_k": 1}, {0}), ({"top_k": 2}, {0, 2}), ({"top_p": 0.5}, {0}), ({"top_p": 0.85}, {0, 2}),
         ({"min_p": 0.3}, {0, 2}), ({"min_p": 0.1}, {0, 1, 2}), ({"temperature": 0.0}, {0}),
         ({"repetition_penalty": 4.0, "temperature": 0.0}, {2}),
     ],
 )  # fmt: skip
-def test_unlikely_tokens_are_left_out(given, kept):
+def test_unlikely_tokens_are_left_out(changes, kept):
     logits = torch.tensor([[2.0, 0.0, 1.0, -1.0]])  # shares 0.64, 0.09, 0.24, 0.03
-    choose = Chooser(TransformerSampleOptions(**{"temperature": 1.0} | given))
+    choose = Chooser(TransformerSampleOptions(**{"temperature": 1.0} | changes))
     numbers = (torch.arange(1000) + 0.5) / 1000
     drawn = choose(logits.repeat(1000, 1), torch.zeros(1000, 1, dtype=torch.int64), numbers)
     assert set(drawn.tolist()) == kept
@@ -312,29 +316,30 @@ def test_what_stops_a_text_is_not_shown():
 def test_training_learns_and_keeps_the_best(data):
     run = train(data, steps=60, eval_every=20, learning_rate=1e-2)
     lines = run.metrics()
-    scores = [line["test/loss"] for line in lines if "test/loss" in line]
+    scores = [line["validation/loss"] for line in lines if "validation/loss" in line]
     assert lines[-1]["loss"] < 0.8 * lines[0]["loss"]
     assert run.best()["score"] == min(scores)
     assert lines[-1]["tokens_per_second"] > 0
     assert lines[0]["bits_per_character"] == pytest.approx(lines[0]["loss"] / math.log(2), rel=1e-5)
     model = genzoo.load(run)
-    ids = torch.tensor([model.tokenizer.encode(TEXT[-len(TEXT) // 10 :])])
+    test = len(TEXT) - len(TEXT) // 10
+    ids = torch.tensor([model.tokenizer.encode(TEXT[test - test // 10 : test])])  # the validation text
     with torch.no_grad():
         assert -model.log_likelihood(ids).mean().item() == pytest.approx(min(scores), rel=1e-4)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_stopped_run_is_exactly_one_that_was_never_stopped(data, architecture):
-    given = {"architecture": architecture, "dropout": 0.1, "accumulation": 2}
-    whole = train(data, name="whole", **given)
+    changes = {"architecture": architecture, "dropout": 0.1, "accumulation": 2}
+    whole = train(data, name="whole", **changes)
 
     class Stop:
         def genzoo_run_logged(self, run, step):
             if step == 2:
-                run.stop_signal = 15
+                run.stop()
 
     with pytest.raises(genzoo.Interrupted):
-        train(data, name="parts", watchers=[Stop()], **given)
+        train(data, name="parts", watchers=[Stop()], **changes)
     parts = genzoo.resume("parts")
     one, other = (genzoo.load(run, weights="last").state_dict() for run in (whole, parts))
     assert all(torch.equal(one[key], other[key]) for key in one)
@@ -342,11 +347,13 @@ def test_a_stopped_run_is_exactly_one_that_was_never_stopped(data, architecture)
 
 def test_tokens_that_are_mapped_from_a_file_train_alike(data, monkeypatch):
     held = train(data, name="held")
-    monkeypatch.setattr("genzoo.data.text.IN_MEMORY", 100)
+    monkeypatch.setattr("genzoo.text.files.IN_MEMORY", 100)
     mapped = train(data, name="mapped")
     one, other = (genzoo.load(run, weights="last").state_dict() for run in (held, mapped))
     assert all(torch.equal(one[key], other[key]) for key in one)
-    scores = [[line["test/loss"] for line in run.metrics() if "test/loss" in line] for run in (held, mapped)]
+    scores = [
+        [line["validation/loss"] for line in run.metrics() if "validation/loss" in line] for run in (held, mapped)
+    ]
     assert scores[0] == scores[1]
 
 
@@ -375,7 +382,7 @@ def test_operations_are_counted():
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("changes", "message"),
     [
         ({"hidden_size": 15}, "--hidden-size is 15, which --num-heads 2 does not divide"),
         ({"hidden_size": 18, "num_heads": 6}, "an odd width of a head"),
@@ -385,9 +392,9 @@ def test_operations_are_counted():
         ({"data": "mnist"}, "is image data"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_line(data, given, says):
-    with pytest.raises(UsageError, match=says):
-        train(**{"data": data} | given)
+def test_what_cannot_be_is_said_in_one_line(data, changes, message):
+    with pytest.raises(UsageError, match=message):
+        train(**{"data": data} | changes)
 
 
 def test_a_hub_name_without_a_network_fails_in_one_line(data, monkeypatch):
@@ -448,8 +455,8 @@ def test_weights_in_pickles_are_not_read(data, tmp_path):
 
 
 def test_the_command_streams_writes_and_says(data, tmp_path, genzoo_command, monkeypatch):
-    given = [f"--{key.replace('_', '-')}={value}" for key, value in SMALL.items()]
-    trained = genzoo_command("train", "transformer", "--data", data, *given, "--steps", 4, "--batch-size", 2)
+    small = [f"--{key.replace('_', '-')}={value}" for key, value in SMALL.items()]
+    trained = genzoo_command("train", "transformer", "--data", data, *small, "--steps", 4, "--batch-size", 2)
     assert trained.status == 0, trained.err
     assert "step-00000004.txt" in trained.out
     monkeypatch.setattr(sys, "stdin", StringIO(""))
@@ -459,7 +466,7 @@ def test_the_command_streams_writes_and_says(data, tmp_path, genzoo_command, mon
     )
     assert drawn.out.startswith("the cat")
     assert out.read_text("utf-8") + "\n" == drawn.out
-    facts = provenance.read(out)["genzoo"]
+    facts = read_provenance(out)["genzoo"]
     assert facts["top_k"] == 5
     assert "prompt" not in facts
     again = genzoo_command("sample", "transformer", "--out", out)
@@ -469,16 +476,16 @@ def test_the_command_streams_writes_and_says(data, tmp_path, genzoo_command, mon
     assert genzoo_command("sample", "transformer", "-n", 2, "--max-new-tokens", 4).out.count("\n\n---\n\n") == 1
     monkeypatch.setattr(sys, "stdin", StringIO("the dog"))
     assert genzoo_command("sample", "transformer", "--prompt", "-", "--max-new-tokens", 3).out.startswith("the dog")
-    for wrong, says in [
+    for wrong, message in [
         (["--prompt", "日本"], "the model never saw the character"),
         (["--prompt", ""], "--prompt is empty"),
-        (["--separate"], "--separate is for pictures"),
+        (["--separate"], "No such option '--separate'"),
         (["--label", "3"], "was not trained with labels"),
         (["--out", "x.png"], "allowed is a file that ends in .txt"),
         (["--temperature", "-1"], "--temperature is '-1'; allowed is a number with 0 <= x"),
     ]:
         outcome = genzoo_command("sample", "transformer", *wrong)
-        assert (outcome.status, says in outcome.err) == (2, True), outcome
+        assert (outcome.status, message in outcome.err) == (2, True), outcome
     for verb in ("reconstruct", "interpolate"):
         assert "cannot" in genzoo_command(verb, "transformer").err
     assert genzoo_command("show", "transformer").status == 0
@@ -501,8 +508,9 @@ def test_a_stream_that_is_interrupted_keeps_what_was_said(data, tmp_path, genzoo
 
 def test_a_damaged_tokeniser_of_a_run_is_said(data):
     run = train(data)
-    content = run.tokenizer_file.read_text("utf-8")
-    run.tokenizer_file.write_text(content.replace('"t"', '"T"'), "utf-8")
+    path = run.path / "tokenizer.json"
+    content = path.read_text("utf-8")
+    path.write_text(content.replace('"t"', '"T"'), "utf-8")
     with pytest.raises(GenzooError, match=r"tokenizer.json is not the one that it began with"):
         genzoo.sample(run, max_new_tokens=2)
 
@@ -513,25 +521,28 @@ def test_a_damaged_tokeniser_of_a_run_is_said(data):
 def test_a_run_is_measured_beside_real_text_and_the_best_ngram(data, genzoo_command):
     run = train(data, steps=80, learning_rate=1e-2)
     first = genzoo.evaluate(run, 4, max_new_tokens=60)
-    found = {measure.name: measure for measure in first.measures}
+    measures = {measure.name: measure for measure in first.measures}
     assert not first.left_out
-    assert set(found) == {
+    assert set(measures) == {
         "nll", "bits_per_character", "perplexity", "distinct", "repetition", "copied_length", "longest_copy",
     }  # fmt: skip
-    assert found["bits_per_character"].value == pytest.approx(found["nll"].value / math.log(2))
-    assert found["perplexity"].value == pytest.approx(math.exp(found["nll"].value))  # a token is a character here
-    assert found["nll"].baseline < found["nll"].value  # of a text that repeats, which 80 steps do not learn by heart
-    assert found["longest_copy"].floor <= 60
+    assert measures["bits_per_character"].value == pytest.approx(measures["nll"].value / math.log(2))
+    assert measures["perplexity"].value == pytest.approx(math.exp(measures["nll"].value))  # a token is a character here
+    nll = measures["nll"]
+    assert nll.references["baseline"] < nll.value  # of a text that repeats, which 80 steps do not learn by heart
+    assert measures["longest_copy"].references["floor"] <= 60
     assert genzoo.evaluate(run, 4, max_new_tokens=60).measures == first.measures
-    beside = first.path.with_name("samples.txt")
-    assert provenance.read(beside)["genzoo"]["run"] == run.name
+    samples = first.path.with_name("samples.txt")
+    assert read_provenance(samples)["genzoo"]["run"] == run.name
     other = train(data, tokenizer="bytes", steps=20, name="bytes")
     table = genzoo_command("compare", run.name, other.name, "-n", 4).out
     assert "BEST N-GRAM" in table
     assert "perplexity ↓ (256 bytes)" in table
     report = json.loads(genzoo_command("evaluate", run.name, "-n", 4, "--json").out)
-    assert {"name", "value", "unit", "better", "uncertainty", "floor", "baseline"} <= set(report["measures"][0])
-    assert "--features is for images" in genzoo_command("evaluate", run.name, "--features", "random").err
+    assert {"name", "value", "unit", "better", "uncertainty", "references"} <= set(report["measures"][0])
+    assert set(report["measures"][0]["references"]) == {"baseline"}
+    assert set(report["measures"][-1]["references"]) == {"floor", "baseline"}
+    assert "text is not measured in features" in genzoo_command("evaluate", run.name, "--features", "random").err
 
 
 def test_bits_a_character_do_not_depend_on_the_tokeniser():
@@ -539,11 +550,9 @@ def test_bits_a_character_do_not_depend_on_the_tokeniser():
     model = with_spec(model_of("bytes"))
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
-    from genzoo.evaluation.text import TextSubject, bits_per_character, token_nats
-
     text = "é🙂" * 300
     subject = TextSubject(
-        data=model.data, seed=0, model=model, samples=[], train=TEXT + text, test=text,
+        data=model.data, seed=0, model=model, samples=[], train=TEXT + text, validation=text, test=text,
         characters="".join(sorted(set(TEXT + text))),
     )  # fmt: skip
     assert bits_per_character(subject).value == pytest.approx(8 * 3)  # six bytes for two characters

@@ -10,9 +10,9 @@ from genzoo import FeatureSpec, GeneratorSpec, MetricSpec, option
 
 @dataclass(frozen=True, kw_only=True)
 class VAEOptions:
-    """What a VAE is made of and how it is trained."""
+    """Networks, likelihood, prior and training of a VAE."""
 
-    conditional: bool = option(False, help="Learn from labels, so that samples of a class can be asked for.")
+    conditional: bool = option(False, help="Learn from labels, so that samples of a class can be drawn.")
     architecture: str = option("conv", help="Convolutional or fully connected networks.", choices=("conv", "mlp"))
     latent_dim: int = option(16, help="Size of the latent vector z.", minimum=1, maximum=4096)
     hidden_sizes: tuple[int, ...] = option(
@@ -32,12 +32,16 @@ class VAEOptions:
         choices=("bernoulli", "gaussian", "mse"),
     )
     beta: float = option(1.0, help="Weight of the KL divergence (lambda, with mse).", above=0)
-    kl_warmup_steps: int = option(0, help="Raise the KL's weight from 0 to beta over so many steps.", minimum=0)
-    free_bits: float = option(0.0, help="KL that each latent dimension has for free.", unit="nats", minimum=0)
+    kl_warmup_steps: int = option(
+        0, help="Raise the KL's weight linearly from 0 to beta over this many steps.", minimum=0
+    )
+    free_bits: float = option(
+        0.0, help="KL below which a latent dimension is not penalised (Kingma 2016).", unit="nats", minimum=0
+    )
     max_log_variance: float = option(10.0, help="Clamp the encoder's log variance to +- this.", above=0, maximum=30)
     prior: str = option(
         "mixture",
-        help="What samples are decoded from: N(0, I), or a Gaussian mixture fitted to the encoded training data.",
+        help="Prior of z for sampling: N(0, I), or a Gaussian mixture fitted to the encoded training data.",
         choices=("mixture", "gaussian"),
     )
     prior_components: int = option(
@@ -49,7 +53,7 @@ class VAEOptions:
     learning_rate: float = option(1e-3, help="Adam's step size at the start.", above=0, maximum=1)
     learning_rate_schedule: str = option(
         "cosine",
-        help="Keep the step size, or let it fall to zero along a cosine.",
+        help="Constant, or falling to zero along a cosine.",
         choices=("constant", "cosine"),
     )
     ema_decay: float = option(
@@ -116,7 +120,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
 
 @genzoo.hookimpl
 def genzoo_metrics() -> list[MetricSpec | FeatureSpec]:
-    """What a VAE's latent space holds."""
+    """Measures of a VAE's latent space."""
     return [
         MetricSpec(
             name="active_units",
@@ -129,7 +133,7 @@ def genzoo_metrics() -> list[MetricSpec | FeatureSpec]:
         ),
         MetricSpec(
             name="mutual_information",
-            summary="what the latent vectors of test images say of which image it was",
+            summary="mutual information of test images and their latent vectors",
             modality="image",
             unit="nats",
             better="higher",

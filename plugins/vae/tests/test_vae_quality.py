@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import genzoo
-from genzoo.data.builtin import load_mnist_5k
+from genzoo.image.builtin import load_mnist_5k
 
 
 def digit_classifier(data):
@@ -24,8 +24,8 @@ def digit_classifier(data):
             optimizer.step()
     network.eval()
     with torch.no_grad():
-        found = network(data.test_images / 255).argmax(1)
-    return network, (found == data.test_labels).float().mean().item()
+        digits = network(data.test_images / 255).argmax(1)
+    return network, (digits == data.test_labels).float().mean().item()
 
 
 @pytest.mark.slow
