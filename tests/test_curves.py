@@ -46,7 +46,7 @@ def test_it_is_named_wherever_modalities_are(curves):
     assert "pca" in curves("list", "--modality", "curves")
     assert "vae" not in curves("list", "--modality", "curves")
     assert "a .csv file with a curve a row" in curves("data")
-    assert "--decimals" in curves("train", "pca", "--help") or "--data" in curves("train", "pca", "--help")
+    assert "default: waves" in curves("train", "pca", "--help")
     assert json.loads(curves("info", "pca", "--json"))["modality"] == "curves"
 
 
@@ -72,8 +72,6 @@ def test_from_training_to_comparing(curves):
     assert labels["digital_source_type"].endswith("trainedAlgorithmicMedia")
     curves("sample", "one", "--label", "square", "-n", "3", "--out", "squares.csv")
     assert {row[0] for row in rows(curves.folder / "squares.csv")[1:]} == {"square"}
-    again = curves("train", "pca", "--data", "squares.csv", "--name", "three", status=1)
-    assert again == ""  # three curves are too few, and the plugin says so
     for verb in ("reconstruct", "interpolate"):
         assert curves(verb, "one").strip().endswith(".csv")
     assert "show.png" in curves("show", "one")
@@ -85,7 +83,7 @@ def test_from_training_to_comparing(curves):
     table = curves("compare", "one", "two", "--html", "page.html")
     assert "REAL CURVES  WHITE NOISE" in table
     page = (curves.folder / "page.html").read_text()
-    assert "white noise" in page
+    assert "<th>WHITE NOISE</th>" in page
     assert page.count("data:image/png") == 4  # samples and the training of each run
 
 

@@ -28,7 +28,9 @@ def test_text_and_values_mean_the_same(tmp_path):
     file = tmp_path / "c.toml"
     file.write_text('count = 4\nrate = 0.25\non = true\nkind = "b"\nsizes = [5, 6]\nlimit = 7\n')
     expected = Config(count=4, rate=0.25, on=True, kind="b", sizes=(5, 6), limit=7)
-    assert build(Config, values, "m") == build(Config, text, "m") == build(Config, read_toml(str(file)), "m") == expected
+    assert (
+        build(Config, values, "m") == build(Config, text, "m") == build(Config, read_toml(str(file)), "m") == expected
+    )
     assert build(Config, to_json(expected), "m") == expected
     assert build(Config, read_pairs(tuple(f"{k}={v}" for k, v in text.items())), "m") == expected
 

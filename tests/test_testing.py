@@ -217,8 +217,7 @@ TEXT_MUTANTS = {
     "a_stream_is_the_sample": ("model", "yield from text", "yield from text.upper()"),
     "promises_of_the_modality_are_kept": ("model", "log_softmax(0)[data]", "log_softmax(0)[data] / 2"),
     "likelihoods_are_likelihoods": ("model", 'likelihood_kind = "exact"', 'likelihood_kind = "sure"'),
-    "samples_have_their_shape": ("model", "return [self.tokenizer.decode(row) for row in drawn.tolist()]",
-                                 "return tuple(self.tokenizer.decode(row) for row in drawn.tolist())"),
+    "samples_have_their_shape": ("model", "for row in drawn.tolist()]", "for row in drawn.tolist()] or ['']"),
 }  # fmt: skip
 LIGHT = [
     name for name, (part, *_) in MUTANTS.items() if part != "model" and name != "options_out_of_bounds_are_refused"
@@ -295,6 +294,14 @@ def test_a_mutant_fails_its_check_and_only_it(plant, check):
 def test_a_mutant_of_text_fails_its_check_and_only_it(plant, check):
     plant(TEXT_MUTANTS[check], text=True)
     assert failed() == [check]
+
+
+def test_texts_that_are_no_list_are_refused_by_name(plant):
+    plant(("model", "return [self.tokenizer.decode(row) for row in drawn.tolist()]",
+           "return tuple(self.tokenizer.decode(row) for row in drawn.tolist())"), text=True)  # fmt: skip
+    (outcome,) = run_checks("good", only=("samples_have_their_shape",))
+    assert outcome.status == "failed"
+    assert "the model gave tuple for 3 texts; promised is a list of texts" in outcome.reason
 
 
 def test_a_name_that_two_plugins_give_is_found(plant, install):

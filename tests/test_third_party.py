@@ -2,15 +2,12 @@
 
 import itertools
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 import textwrap
 import tomllib
-import venv
 from pathlib import Path
 
 import pytest
@@ -311,32 +308,6 @@ MIXTURE = {
         mixture = "genzoo_mixture"
     ''',
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def outside(tmp_path_factory):
-    """A clean environment that has genzoo's wheel, and torch from the one that runs the tests; `call` calls in it."""
-    root = tmp_path_factory.mktemp("outside")
-    venv.create(root / "env", with_pip=True)
-    scripts = root / "env" / "bin"
-    uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
-
-    def call(*command, status=0, folder=root):
-        path = {"PATH": f"{scripts}:/usr/bin:/bin"}  # without uv: pip sees what is on the path, and fetches no torch
-        here = {k: v for k, v in os.environ.items() if not k.startswith(("GENZOO_", "PYTHON", "VIRTUAL_ENV"))} | path
-        done = subprocess.run([*map(str, command)], cwd=folder, env=here, capture_output=True, text=True)
-        assert done.returncode == status, done.stdout + done.stderr
-        return done.stdout
-
-    wheels = root / "wheels"
-    source = Path(__file__).parents[1]
-    subprocess.run([uv, "build", "--wheel", "--quiet", "--out-dir", wheels, source], check=True)
-    (wheel,) = wheels.glob("genzoo-*.whl")
-    call(scripts / "python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel)
-    (site,) = (root / "env").rglob("site-packages")
-    (site / "others.pth").write_text(sysconfig.get_path("purelib"))
-    call.root, call.uv, call.scripts = root, uv, scripts
-    return call
 
 
 def test_an_outsiders_plugin_works_in_a_clean_environment(outside):
