@@ -5,7 +5,7 @@ Importing this package imports nothing heavy; each public name is loaded when it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from genzoo.interface.version import __version__ as __version__
 
@@ -187,11 +187,11 @@ _MODULES = {"kernels": "kernels", "provenance": "interface.provenance"}  # publi
 __all__ = ["__version__", *_MODULE_OF, *_MODULES]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     from importlib import import_module
 
     if name in _MODULES:
-        value: Any = import_module(f"genzoo.{_MODULES[name]}")
+        value: object = import_module(f"genzoo.{_MODULES[name]}")
     elif name in _MODULE_OF:
         value = getattr(import_module(f"genzoo.{_MODULE_OF[name]}"), name)
     else:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from genzoo.cli.options import as_json_option
@@ -33,7 +31,7 @@ def list_command(modality: str | None, as_json: bool) -> None:
         say(f"genzoo: {len(failed)} plugin(s) failed: {', '.join(failed)}; see `genzoo plugins`")
 
 
-def _facts(name: str, plugin: Plugin, spec: GeneratorSpec) -> dict[str, Any]:
+def _facts(name: str, plugin: Plugin, spec: GeneratorSpec) -> dict[str, object]:
     return {
         "name": name, "summary": spec.summary, "modality": spec.modality, "paper": spec.paper, "tags": list(spec.tags),
         "plugin": plugin.distribution, "version": plugin.version, "presets": list(spec.presets),

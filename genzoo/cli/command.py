@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import warnings
-from typing import Any
+from collections.abc import Callable
 
 import click
 
@@ -43,7 +43,7 @@ class Zoo(click.Group):
         spec = registry().commands.get(name)[1]
         return click.Command(name, short_help=printable(spec.summary))  # for the list; `resolve_command` loads it
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         """As click does; whoever reads what is printed may go (`genzoo runs | head`), and that is no failure."""
         try:
             result = super().invoke(ctx)
@@ -107,8 +107,8 @@ def _fail(message: str, status: int) -> None:
     sys.exit(status)
 
 
-def _show_warning(usual: Any) -> Any:
-    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+def _show_warning(usual: Callable[..., None]) -> Callable[..., None]:
+    def show(message: Warning | str, category: type[Warning], *rest: object, **more: object) -> None:
         if issubclass(category, GenzooWarning):
             say(f"genzoo: warning: {message}")
         else:

@@ -75,7 +75,7 @@ class Output:
         if path.exists() and not overwrite:
             raise UsageError(f"--html {self.html_file} exists; give --overwrite to replace it")
 
-    def give(self, results: Sequence[Evaluation], folders: Sequence[RunFolder | None], json: Any) -> None:
+    def give(self, results: Sequence[Evaluation], folders: Sequence[RunFolder | None], json: object) -> None:
         """Print the results, and write the page."""
         from genzoo.evaluation import report
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
     from genzoo.runs.folder import RunFolder
 
-C = TypeVar("C", bound=Callable[..., Any])
+C = TypeVar("C", bound=Callable[..., object])
+V = TypeVar("V")
 METAVARS = {int: "INT", float: "FLOAT", str: "TEXT", bool: ""}
 DEVICES = "auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps."
 
 
-class OptionType(click.ParamType[Any]):
+class OptionType(click.ParamType[object]):
     """Text of the command line to an option's value."""
 
     name = "option"
@@ -33,7 +34,7 @@ class OptionType(click.ParamType[Any]):
     def __init__(self, item: Option, owner: str) -> None:
         self.item, self.owner = item, owner
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
         return self.item.check(value, self.owner)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -43,7 +44,7 @@ class OptionType(click.ParamType[Any]):
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
-def click_option(item: Option, owner: str, default: Any) -> click.Option:
+def click_option(item: Option, owner: str, default: object) -> click.Option:
     """One option. What is not given stays None, so that files and presets may decide it."""
     facts = [item.bounds] if item.bounds and not item.choices else []
     facts += [f"default: {item.shown(default)}"] if default is not None and default != "" else []
@@ -55,7 +56,7 @@ def click_option(item: Option, owner: str, default: Any) -> click.Option:
     return click.Option([item.flag, item.name], type=OptionType(item, owner), metavar=metavar, help=text)
 
 
-def click_options(config: type, owner: str, defaults: Mapping[str, Any] | None = None) -> list[click.Option]:
+def click_options(config: type, owner: str, defaults: Mapping[str, object] | None = None) -> list[click.Option]:
     """The options of a dataclass, in the order of its fields; `defaults` are shown in place of its own."""
     changed = defaults or {}
     return [click_option(o, owner, changed.get(name, o.default)) for name, o in options_of(config).items()]
@@ -108,7 +109,7 @@ def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
-def not_none(options: Mapping[str, Any]) -> dict[str, Any]:
+def not_none(options: Mapping[str, V | None]) -> dict[str, V]:
     """Those options that a person gave."""
     return {name: value for name, value in options.items() if value is not None}
 

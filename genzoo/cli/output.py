@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
@@ -38,7 +37,7 @@ def print_text(text: str, *, newline: bool = True) -> None:
     click.echo(printable(text, "\n\t") if sys.stdout.isatty() else text, nl=newline)
 
 
-def print_json(content: Any) -> None:
+def print_json(content: object) -> None:
     """JSON on standard output."""
     import json
 

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from genzoo.cli.output import say
 
@@ -19,11 +19,19 @@ HELD_OUT = "validation/"  # before the names of scores, which a bar has no room 
 PER_SECOND = "_per_second"
 
 
+class Display(Protocol):
+    """What shows how far something is. It may watch a training besides, by the methods of a watcher."""
+
+    def data(self, activity: str, done: int, total: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Watched:
     """The progress display of what takes long, closed whatever happens; silent on all but the first process."""
 
     def __enter__(self) -> Watched:
-        self._watcher: Any = None
+        self._watcher: Display | None = None
         if os.environ.get("RANK", "0") == "0":
             self._watcher = bar() if sys.stderr.isatty() else PlainLines()
         self.watchers = [self._watcher] if self._watcher else []
@@ -51,10 +59,10 @@ def speed(values: dict[str, float]) -> str:
     return "  ".join(f"{value:,.0f} {name.replace(PER_SECOND, '/s')}" for name, value in rates.items())
 
 
-def bar() -> Any:
+def bar() -> Display:
     """A bar with the step, the speed, time left and losses."""
     from rich.console import Console, RenderableType
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     class RunProgress(Progress):
         run: Run | None = None
@@ -73,7 +81,7 @@ def bar() -> Any:
                 TimeRemainingColumn(compact=True), TextColumn("{task.fields[note]}", markup=False),
                 console=self._console, refresh_per_second=5,
             )  # fmt: skip
-            self._reading: Any = None
+            self._reading: TaskID | None = None
             self._since = time.monotonic()
 
         def data(self, activity: str, done: int, total: int) -> None:

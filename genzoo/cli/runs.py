@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import click
 
 from genzoo.cli.options import as_json_option, overwrite_option, run_argument, runs_dir_option
 from genzoo.cli.output import print_json, printable, table
+from genzoo.interface.specs import Json
 from genzoo.runs.find import find_run, list_runs, output_path
 
 
@@ -45,7 +45,7 @@ def show_command(run: str, out: str | None, overwrite: bool, runs_dir: str | Non
     from genzoo.runs.show import facts, picture
 
     shown = facts(folder)
-    write_picture(picture(folder), path, folder.provenance(shown["seed"], operation="show"))
+    write_picture(picture(folder), path, folder.provenance(folder.record["training"]["seed"], operation="show"))
     if as_json:
         print_json({**shown, "picture": str(path)})
         return
@@ -73,7 +73,7 @@ def provenance_command(files: tuple[str, ...], as_json: bool) -> None:
     sys.exit(0 if all(any(values.values()) for values in labels.values()) else 1)
 
 
-def _print(file: str, labels: dict[str, Any]) -> None:
+def _print(file: str, labels: Json) -> None:
     if not any(labels.values()):
         click.echo(printable(f"{file} does not say that it was generated"))
         return

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
@@ -52,6 +52,14 @@ class SampleCommand(RunCommand):
         return [*super().options_for(folder), *click_options(folder.modality.write_options, "sample")]
 
 
+class Drawing(TypedDict):
+    """How samples are drawn of any model."""
+
+    batch_size: int
+    weights: str
+    device: str
+
+
 @dataclass(frozen=True)
 class Request:
     """Samples that were asked for: of which run, how drawn, where to. `path` is None where they are printed alone."""
@@ -60,7 +68,7 @@ class Request:
     count: int
     seed: int
     label: str | None
-    drawing: dict[str, Any]  # batch_size, weights, device
+    drawing: Drawing
     options: dict[str, Any]  # the model's own
     writing: WriteOptions
     path: Path | None
@@ -68,7 +76,7 @@ class Request:
     @classmethod
     def of(
         cls, folder: RunFolder, *, count: int | None, seed: int, label: str | None, out: str | None, overwrite: bool,
-        drawing: dict[str, Any], options: dict[str, Any],
+        drawing: Drawing, options: dict[str, Any],
     ) -> Request:  # fmt: skip
         """Raises `UsageError` for all that cannot be done as it was asked, before torch is imported."""
         if label is not None:
@@ -87,7 +95,7 @@ class Request:
             sampling[PROMPT] = prompt
         return cls(folder, count, seed, label, drawing, sampling, writing, path)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         """The provenance of what is drawn."""
         label = {} if self.label is None else {"label": self.label}
         options = {name: value for name, value in self.options.items() if name != PROMPT}
@@ -129,7 +137,7 @@ def sample_command(
     RUN is a run's folder or name, or a model's name for its newest finished run. The model's own sampling options, and
     those of how its samples are written, are listed by `genzoo sample RUN --help`.
     """
-    drawing = {"batch_size": batch_size, "weights": weights, "device": device}
+    drawing: Drawing = {"batch_size": batch_size, "weights": weights, "device": device}
     request = Request.of(
         find_run(run, runs_dir), count=count, seed=seed, label=label, out=out, overwrite=overwrite, drawing=drawing,
         options=not_none(options),
@@ -177,7 +185,7 @@ def _streamed(request: Request, model: Generator) -> tuple[list[str], bool]:
     return [text], stopped
 
 
-def _written(request: Request, samples: Any, as_json: bool) -> None:
+def _written(request: Request, samples: object, as_json: bool) -> None:
     from genzoo.registry.plugins import modality_of
     from genzoo.sampling.draw import labels_of_samples
 
@@ -259,14 +267,14 @@ def interpolate_command(
     _report(folder, path, as_json, count=len(ways), seed=seed)
 
 
-def _write_rows(folder: RunFolder, rows: Sequence[Any], path: Path, seed: int, operation: str) -> None:
+def _write_rows(folder: RunFolder, rows: Sequence[object], path: Path, seed: int, operation: str) -> None:
     from genzoo.registry.plugins import modality_of
 
     modality = modality_of(folder.data_spec.modality)
     modality.write_rows(rows, path, folder.provenance(seed, operation=operation), folder.data_spec)
 
 
-def _report(run: RunFolder, path: Path, as_json: bool, **facts: Any) -> None:
+def _report(run: RunFolder, path: Path, as_json: bool, **facts: object) -> None:
     if as_json:
         print_json({"run": run.name, "path": str(path), **facts})
     else:

@@ -78,7 +78,7 @@ def train_command() -> None:
 
 
 def _train(
-    preset: str | None, config_file: str | None, settings: tuple[str, ...], as_json: bool, **options: Any
+    preset: str | None, config_file: str | None, settings: tuple[str, ...], as_json: bool, **options: object
 ) -> None:
     """What `genzoo train MODEL` does."""
     name = click.get_current_context().info_name or ""

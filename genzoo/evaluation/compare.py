@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from genzoo.evaluation.evaluate import Evaluation, HeldOut, Sampling, kept_evaluation
 from genzoo.interface.dataset import Progress, silent
@@ -42,7 +41,7 @@ def compare(
         if isinstance(source, Evaluation):
             result = source
         else:
-            options: Any = source.spec()[0].sample_options()
+            options: object = source.spec()[0].sample_options()
             held = held or HeldOut(source, n, seed, features, data_dir, progress)
             kept = kept_evaluation(source, held.protocol, options)
             result = kept or held.evaluation_of(source, Sampling(options, batch_size, device), progress)
@@ -61,7 +60,7 @@ def _name(source: Evaluation | RunFolder) -> str:
     return source.run if isinstance(source, Evaluation) else source.name
 
 
-def _data(source: Evaluation | RunFolder) -> Mapping[str, Any]:
+def _data(source: Evaluation | RunFolder) -> Mapping[str, object]:
     """What is known of the data before anything is measured."""
     if isinstance(source, Evaluation):
         return {key: source.protocol.get(key) for key in ("modality", "data", "fingerprint", "validation")}
@@ -70,7 +69,7 @@ def _data(source: Evaluation | RunFolder) -> Mapping[str, Any]:
     return known | {"validation": source.training.validation}
 
 
-def _check_same(protocols: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+def _check_same(protocols: Sequence[tuple[str, Mapping[str, object]]]) -> None:
     """Raises `UsageError` if the protocols of results, or what is known of them, differ."""
     first_name, first = protocols[0]
     for name, other in protocols[1:]:

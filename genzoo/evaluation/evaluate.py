@@ -19,7 +19,7 @@ from genzoo.interface.files import write_json
 from genzoo.interface.generator import Generator, ability
 from genzoo.interface.measures import Estimate, NotMeasurable, Reference, Subject
 from genzoo.interface.options import build, to_json
-from genzoo.interface.specs import MetricSpec, load_target
+from genzoo.interface.specs import Json, MetricSpec, load_target
 from genzoo.registry.plugins import modality_of, registry
 from genzoo.runs.data import load_data
 from genzoo.runs.find import find_run
@@ -78,7 +78,7 @@ class Evaluation:
     facts: Mapping[str, Any]
     path: Path | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """As JSON has it."""
         keys = ("run", "model", "protocol", "heading", "columns", "legend", "left_out", "facts")
         return {key: getattr(self, key) for key in keys} | {"measures": [asdict(m) for m in self.measures]}
@@ -106,7 +106,7 @@ def evaluate(
     data_dir: str | None = None,
     runs_dir: str | None = None,
     progress: Progress = silent,
-    **options: Any,
+    **options: object,
 ) -> Evaluation:
     """Measure a run against the held-out test part of its own data set, and keep the result in the run.
 
@@ -137,7 +137,7 @@ def evaluate(
 class Sampling:
     """How a run is sampled: the model's own options, and what is the same for all."""
 
-    options: Any
+    options: object
     batch_size: int
     device: str
     weights: str = "best"
@@ -222,7 +222,7 @@ def _with_references(spec: MetricSpec, estimate: Estimate, scores: Mapping[str, 
     )  # fmt: skip
 
 
-def _facts(folder: RunFolder, sampling: Sampling) -> dict[str, Any]:
+def _facts(folder: RunFolder, sampling: Sampling) -> dict[str, object]:
     weights = folder.weights(sampling.weights)
     return {
         "step": weights["step"],
@@ -234,7 +234,7 @@ def _facts(folder: RunFolder, sampling: Sampling) -> dict[str, Any]:
     }
 
 
-def kept_evaluation(folder: RunFolder, protocol: Mapping[str, Any], options: Any) -> Evaluation | None:
+def kept_evaluation(folder: RunFolder, protocol: Mapping[str, object], options: object) -> Evaluation | None:
     """The result that a run keeps for a protocol, its weights and sampling options as they are now, if there is one."""
     sha256, sampling = folder.weights().get("sha256"), to_json(options)
     for path in folder.evaluations():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from genzoo.interface.dataset import Dataset, Progress
-from genzoo.interface.errors import unknown
 from genzoo.interface.measures import EvaluationRequest
 from genzoo.interface.specs import DataSpec, load_target
 from genzoo.registry.data import data_folder
@@ -20,10 +19,7 @@ def request_for(
     place = data_folder(data_dir or folder.training.data_dir) / "features"
 
     def load_features(name: str, dataset: Dataset, data: DataSpec) -> Any:
-        specs = {spec.name: (plugin, spec) for plugin, spec in registry().features.of_modality(data.modality)}
-        if name not in specs:
-            raise unknown("features", name, specs)
-        plugin, spec = specs[name]
+        plugin, spec = registry().features.get(name, data.modality)
         return load_target(spec.target, f"features {name!r} of {plugin.distribution}")(dataset, data, place, progress)
 
     return EvaluationRequest(count=n, seed=seed, features=features, load_features=load_features)

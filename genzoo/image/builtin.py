@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -18,6 +21,7 @@ from genzoo.image import genzoo_datasets
 from genzoo.image.data import ImageData
 from genzoo.interface.errors import GenzooError, one_line
 
+T = TypeVar("T")
 DIGITS = tuple("0123456789")
 
 
@@ -81,7 +85,7 @@ def _torchvision(name: str, class_name: str, data_dir: Path, classes: tuple[str,
     )  # fmt: skip
 
 
-def _download(name: str, kind: Any, data_dir: Path) -> tuple[Any, Any]:
+def _download(name: str, kind: Callable[..., T], data_dir: Path) -> tuple[T, T]:
     try:
         return kind(data_dir, train=True, download=True), kind(data_dir, train=False, download=True)
     except Exception as error:
@@ -92,13 +96,13 @@ def _download(name: str, kind: Any, data_dir: Path) -> tuple[Any, Any]:
         ) from None
 
 
-def _images(data: Any) -> Tensor:
+def _images(data: Tensor | npt.NDArray[np.uint8]) -> Tensor:
     """(N, H, W) or (N, H, W, C) to (N, C, H, W)."""
     images = torch.as_tensor(data)
     return (images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)).contiguous()
 
 
-def _torchvision_datasets() -> Any:
+def _torchvision_datasets() -> ModuleType:
     try:
         from torchvision import datasets
     except (ImportError, RuntimeError, OSError, AttributeError) as error:
@@ -110,4 +114,5 @@ def _torchvision_datasets() -> Any:
             f"torchvision {installed} does not go with torch {torch.__version__}: install the one built for it"
             f" ({one_line(error)})"
         ) from None
-    return datasets
+    library: ModuleType = datasets
+    return library

@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ from torch.utils.data import Dataset as TorchDataset
 from genzoo.interface.dataset import Batch, Dataset, Part, Share, fingerprint, validation_cut
 from genzoo.interface.errors import GenzooError
 from genzoo.interface.specs import DataSpec
+
+T = TypeVar("T")
 
 
 class Images(Protocol):
@@ -69,6 +71,8 @@ class ImageData(Dataset):
                 raise GenzooError(f"there are {len(images)} {part} images and {len(labels)} labels")
             if labels is not None and not bool(((labels >= 0) & (labels < len(self.classes))).all()):
                 raise GenzooError(f"a {part} label is not in 0 to {len(self.classes) - 1}")
+            if not isinstance(images, Tensor) and not self.fingerprint:
+                raise GenzooError(f"the {part} images are read from files; such data bring their `fingerprint`")
             if images[0].shape != self.train_images[0].shape:
                 raise GenzooError(f"train and {part} images differ in shape")
 
@@ -137,7 +141,7 @@ class ImageData(Dataset):
         of_batch = None if labels is None else labels.index_select(0, index.to(labels.device)).to(device)
         return ImageBatch(to_unit(self.pixels(part, index).to(device)), of_batch)
 
-    def batches(self, steps: range, share: Share, device: torch.device, **how: Any) -> Iterator[Batch]:
+    def batches(self, steps: range, share: Share, device: torch.device, **how: object) -> Iterator[Batch]:
         """As `Dataset.batches`. Images in memory are indexed where they lie; others come from worker processes."""
         if how or isinstance(self.train_images, Tensor):
             yield from super().batches(steps, share, device, **how)
@@ -197,7 +201,7 @@ class _Chosen:
         return self.images[self.index[number]]
 
 
-class _Streamed(TorchDataset[Any]):
+class _Streamed(TorchDataset[tuple[Tensor, Tensor | None]]):
     def __init__(self, images: Images, labels: Tensor | None) -> None:
         self.images, self.labels = images, labels
 
@@ -215,5 +219,5 @@ def _leave_signals_to_the_trainer(_worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _as_it_is(batch: Any) -> Any:
+def _as_it_is(batch: T) -> T:
     return batch

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import psutil
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -24,6 +25,8 @@ from genzoo.image.data import ImageData, to_unit
 from genzoo.interface.dataset import Progress
 from genzoo.interface.errors import GenzooError, UsageError, one_line
 
+T = TypeVar("T")
+Array = npt.NDArray[np.generic]  # of an .npz
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 VALIDATION = ("val", "valid", "validation")
 MOST_PIXELS = 2**26  # a larger picture is taken for a decompression bomb
@@ -91,7 +94,8 @@ def load_folder(folder: Path, options: ImageTrainOptions, progress: Progress) ->
         options.data_loading == "auto" and size < psutil.virtual_memory().available // 2
     )
     digest = hashlib.sha256(repr(shape).encode())
-    pictures: dict[Path, Any] = {}
+    readable: list[Path] = []
+    pictures: dict[Path, Tensor] = {}
     for start in range(0, len(good), 4096):  # in parts, so that what is not kept is let go
         part = good[start : start + 4096]
         read, worse = _read_all(
@@ -101,10 +105,11 @@ def load_folder(folder: Path, options: ImageTrainOptions, progress: Progress) ->
         for path in part:
             if path in read:
                 digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
-                digest.update(memoryview(read[path].numpy()))
-        pictures.update(read if keep else dict.fromkeys(read))
+                digest.update(read[path].numpy().data)
+        readable.extend(read)
+        pictures.update(read if keep else {})
     _refuse(bad, len(paths), folder, options.skip_bad_files)
-    parts, classes = _split(list(pictures), folder)
+    parts, classes = _split(readable, folder)
     skipped = tuple(sorted(path.relative_to(folder).as_posix() for path in bad))
 
     def images(part: str) -> Tensor | ImageFiles | None:
@@ -128,26 +133,29 @@ def load_folder(folder: Path, options: ImageTrainOptions, progress: Progress) ->
 
 def _read_all(
     paths: list[Path],
-    read: Callable[[Path], Any],
+    read: Callable[[Path], T],
     activity: str,
     progress: Progress,
     done: int = 0,
     total: int = 0,
-) -> tuple[dict[Path, Any], dict[Path, str]]:
+) -> tuple[dict[Path, T], dict[Path, str]]:
     """What `read` gives for each path, and why it failed for the others."""
-    good: dict[Path, Any] = {}
+    good: dict[Path, T] = {}
     bad: dict[Path, str] = {}
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
         warnings.simplefilter("ignore")  # Pillow warns of activity is refused or mended here
         for path, result in zip(paths, pool.map(lambda p: _attempt(read, p), paths), strict=True):
-            (bad if isinstance(result, str) else good)[path] = result
+            if isinstance(result, str):
+                bad[path] = result
+            else:
+                good[path] = result
             done += 1
             if done % 64 == 0 or done == (total or len(paths)):
                 progress(activity, done, total or len(paths))
     return good, bad
 
 
-def _attempt(read: Callable[[Path], Any], path: Path) -> Any:
+def _attempt(read: Callable[[Path], T], path: Path) -> T | str:
     try:
         return read(path)
     except UnidentifiedImageError:
@@ -272,7 +280,7 @@ def load_npz(path: Path) -> ImageData:
     )
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+def _arrays(path: Path) -> dict[str, Array]:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
@@ -284,7 +292,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
         raise GenzooError(f"{path} cannot be read as .npz: {one_line(error)}") from None
 
 
-def _pixels(array: np.ndarray[Any, Any], path: Path) -> Tensor:
+def _pixels(array: Array, path: Path) -> Tensor:
     if array.ndim == 3:
         array = array[:, None]
     elif array.ndim == 4 and array.shape[-1] in (1, 3) and array.shape[1] not in (1, 3):
@@ -302,9 +310,7 @@ def _pixels(array: np.ndarray[Any, Any], path: Path) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
-def _labels(
-    parts: dict[str, np.ndarray[Any, Any] | None], path: Path
-) -> tuple[tuple[str, ...], dict[str, Tensor | None]]:
+def _labels(parts: dict[str, Array | None], path: Path) -> tuple[tuple[str, ...], dict[str, Tensor | None]]:
     """The names of the classes of all parts, and the labels of each as positions among them."""
     known = {part: values for part, values in parts.items() if values is not None}
     if not known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -257,7 +258,7 @@ def _in_parts(subject: ImageSubject, count: int, name: str, size: int) -> Tensor
     """What a method of the model makes of the first `count` test images, on the CPU; random numbers by the seed."""
     model = subject.model
     assert model is not None, "a measure that needs something of the model is given one"
-    method: Any = ability(model, name)
+    method: Callable[..., Tensor] = ability(model, name)
     images, results = to_unit(subject.test.images[:count]), []
     with torch.no_grad(), seeded(derive_seed(subject.seed, "evaluation", name), model.device):
         for start in range(0, len(images), size):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -41,14 +40,14 @@ class ImageModality(Modality[Tensor]):
         data = load_npz(path) if path.suffix.lower() == ".npz" else load_folder(path, options, progress)
         return data.with_validation(options.validation)
 
-    def take(self, data: Any, options: TrainOptions, kept: Mapping[str, bytes], progress: Progress) -> ImageData:
+    def take(self, data: object, options: TrainOptions, kept: Mapping[str, bytes], progress: Progress) -> ImageData:
         if not isinstance(data, ImageData):
             raise GenzooError(f"data {options.data!r} gave a {type(data).__name__}, not a genzoo.ImageData")
         return data.with_validation(options.validation)
 
     # Samples
 
-    def check(self, samples: Any, count: int, data: DataSpec, *, strict: bool = False) -> Tensor:
+    def check(self, samples: object, count: int, data: DataSpec, *, strict: bool = False) -> Tensor:
         promised = f"promised are floats of shape {(count, *data.shape)} in [0, 1]"
         if not isinstance(samples, Tensor):
             raise GenzooError(f"the model gave a {type(samples).__name__} for {count} samples; {promised}")
@@ -67,7 +66,7 @@ class ImageModality(Modality[Tensor]):
         return torch.cat(list(parts)) if parts else torch.empty(0, *data.shape)
 
     def write(
-        self, samples: Tensor, path: Path, facts: Mapping[str, Any], options: WriteOptions,
+        self, samples: Tensor, path: Path, facts: Mapping[str, object], options: WriteOptions,
         labels: Tensor | None = None, classes: Sequence[str] = (),
     ) -> None:  # fmt: skip
         assert isinstance(options, ImageWriteOptions), "the modality's own options are given"
@@ -79,7 +78,7 @@ class ImageModality(Modality[Tensor]):
         else:
             writing.write_grid(samples, path, facts, labels=labels, visible_label=visible)
 
-    def write_rows(self, rows: Sequence[Tensor], path: Path, facts: Mapping[str, Any], data: DataSpec) -> None:
+    def write_rows(self, rows: Sequence[Tensor], path: Path, facts: Mapping[str, object], data: DataSpec) -> None:
         if path.suffix.lower() in PICTURES:
             writing.write_rows(rows, path, facts)
         else:
@@ -93,7 +92,7 @@ class ImageModality(Modality[Tensor]):
     def read(self, path: Path, data: DataSpec) -> Tensor:
         return load_image(path, data.shape)[None]
 
-    def provenance(self, path: Path) -> dict[str, Any]:
+    def provenance(self, path: Path) -> dict[str, object]:
         return read_labels(path) if path.suffix.lower() in PICTURES else writing.read_arrays(path)[1]
 
     # Scores and measures
@@ -118,7 +117,7 @@ class ImageModality(Modality[Tensor]):
 
     # Conformance
 
-    def example(self, folder: Path) -> dict[str, Any]:
+    def example(self, folder: Path) -> dict[str, object]:
         """Bright blobs on noise at four heights, 28x28 grey, with labels."""
         rng = np.random.default_rng(0)
         labels = np.arange(64) % 4

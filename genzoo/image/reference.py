@@ -39,7 +39,7 @@ class ImageReference(Reference[ImageSubject]):
         " noise"
     )
 
-    def __init__(self, floor: ImageSubject, protocol: Mapping[str, Any], heading: str) -> None:
+    def __init__(self, floor: ImageSubject, protocol: Mapping[str, object], heading: str) -> None:
         self.floor, self.protocol, self.heading, self.count = floor, protocol, heading, len(floor.samples)
 
     def subject(self, samples: Tensor, labels: Tensor | None, model: Generator) -> ImageSubject:
@@ -55,14 +55,14 @@ class ImageReference(Reference[ImageSubject]):
         noisy = distances.with_noise(real, rng)
         return {"floor": self.floor, "baseline": self.against(gaussian), "noise": self.against(noisy)}
 
-    def facts(self, subject: ImageSubject) -> dict[str, Any]:
+    def facts(self, subject: ImageSubject) -> dict[str, object]:
         try:
             shares = subject.once(class_shares).tolist()
         except NotMeasurable:
             return {}
         return {"class_shares": dict(zip(subject.data.classes, (round(share, 6) for share in shares), strict=True))}
 
-    def illustrate(self, subject: ImageSubject, folder: Path, facts: Mapping[str, Any]) -> None:
+    def illustrate(self, subject: ImageSubject, folder: Path, facts: Mapping[str, object]) -> None:
         """A grid of samples, and samples beside what is nearest to them among the training images."""
         samples, labels = to_unit(subject.samples.images), subject.labels
         count = SHOWN if labels is None else OF_A_CLASS * min(len(subject.data.classes), SHOWN)

@@ -50,7 +50,7 @@ def filled_up(rows: list[Tensor], columns: int) -> Tensor:
 def write_grid(
     images: Tensor,
     path: Path,
-    facts: Mapping[str, Any],
+    facts: Mapping[str, object],
     *,
     columns: int | None = None,
     labels: Tensor | None = None,
@@ -63,14 +63,14 @@ def write_grid(
     write_picture(grid(images, columns), path, facts, visible_label=visible_label)
 
 
-def write_rows(rows: Sequence[Tensor], path: Path, facts: Mapping[str, Any]) -> None:
+def write_rows(rows: Sequence[Tensor], path: Path, facts: Mapping[str, object]) -> None:
     """Write rows of images, each (N, C, H, W) in [0, 1], as one picture, shorter rows filled up with black."""
     columns = max(len(row) for row in rows)
     write_grid(filled_up(list(rows), columns), path, facts, columns=columns)
 
 
 def write_separate(
-    images: Tensor, folder: Path, facts: Mapping[str, Any], suffix: str, *, visible_label: bool = False
+    images: Tensor, folder: Path, facts: Mapping[str, object], suffix: str, *, visible_label: bool = False
 ) -> None:
     """Write each image as `00000.png` and so on in `folder`."""
     for number, picture in enumerate(to_bytes(images)):
@@ -78,7 +78,7 @@ def write_separate(
         write_picture(picture, path, {**facts, "sample": number}, visible_label=visible_label)
 
 
-def write_arrays(images: Tensor, path: Path, facts: Mapping[str, Any], *, labels: Tensor | None = None) -> None:
+def write_arrays(images: Tensor, path: Path, facts: Mapping[str, object], *, labels: Tensor | None = None) -> None:
     """Write images as `.npz`: `images` uint8 (N, H, W, C), `labels` (N,) if given, and `provenance` as JSON text."""
     buffer = io.BytesIO()
     text = json.dumps(provenance.labels(facts), ensure_ascii=False)
@@ -88,7 +88,7 @@ def write_arrays(images: Tensor, path: Path, facts: Mapping[str, Any], *, labels
     write_file(path, buffer.getvalue())
 
 
-def read_arrays(path: Path) -> tuple[Tensor, dict[str, Any]]:
+def read_arrays(path: Path) -> tuple[Tensor, dict[str, object]]:
     """The images of such a file, uint8 (N, C, H, W), and its provenance."""
     with np.load(path, allow_pickle=False) as archive:
         labels = json.loads(str(archive["provenance"])) if "provenance" in archive.files else {}

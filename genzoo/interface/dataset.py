@@ -6,7 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -138,7 +138,7 @@ class Dataset(ABC):
         """The same data, with what fits on `device`."""
         return self
 
-    def batches(self, steps: range, share: Share, device: torch.device, **how: Any) -> Iterator[Batch]:
+    def batches(self, steps: range, share: Share, device: torch.device, **how: object) -> Iterator[Batch]:
         """This process's share of the batches of `steps`: batch k is a function of (seed, k), and of nothing else.
         `how` is what a model may say of its batches (`run.batches(**how)`)."""
         if how:
@@ -146,7 +146,7 @@ class Dataset(ABC):
         for step in steps:
             yield self.take("train", share.index(step, self.count("train")), device)
 
-    def units(self, **how: Any) -> int:
+    def units(self, **how: object) -> int:
         """How many of `unit` an example of such a batch has."""
         return 1
 

@@ -6,15 +6,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from genzoo.interface import provenance
 from genzoo.interface.errors import GenzooError
 
 
-def write_file(path: Path, content: bytes, facts: Mapping[str, Any] | None = None) -> Path:
+def write_file(path: Path, content: bytes, facts: provenance.Facts | None = None) -> Path:
     """Write a file aside and put it in place.
 
     Args:
@@ -37,7 +36,7 @@ def write_file(path: Path, content: bytes, facts: Mapping[str, Any] | None = Non
     return path
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: object) -> None:
     """Write JSON aside, sync it, and put it in place. Raises `OSError`."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     with open(aside, "w", encoding="utf-8") as file:

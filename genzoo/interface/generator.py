@@ -38,7 +38,7 @@ class Generator(nn.Module, ABC):
     spec: GeneratorSpec  # as the plugin registers it; genzoo sets it when it builds the model
     watch: Callable[[int, int], None] | None = None  # whom `report` tells
 
-    def __init__(self, config: Any, data: DataSpec) -> None:
+    def __init__(self, config: object, data: DataSpec) -> None:
         super().__init__()
         self.config: Any = config
         self.data = data

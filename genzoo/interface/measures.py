@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -15,9 +15,11 @@ from torch import Tensor
 from genzoo.interface.dataset import Dataset
 from genzoo.interface.errors import GenzooError
 from genzoo.interface.generator import Generator
+from genzoo.interface.provenance import Facts
 from genzoo.interface.randomness import derive_seed
 from genzoo.interface.specs import DataSpec
 
+Results = dict[Callable[..., object], Any]  # what functions gave, by function
 T = TypeVar("T")
 
 
@@ -59,10 +61,10 @@ class Subject:
     data: DataSpec
     seed: int
     model: Generator | None = None
-    shared: dict[Any, Any] = field(default_factory=dict)
-    _of_samples: dict[Any, Any] = field(default_factory=dict, init=False)
+    shared: Results = field(default_factory=dict)
+    _of_samples: Results = field(default_factory=dict, init=False)
 
-    def once(self, function: Callable[[Any], T], *, of_data: bool = False) -> T:
+    def once(self, function: Callable[[Self], T], *, of_data: bool = False) -> T:
         """`function(self)`, worked out once for all measures of this subject; or, with `of_data`, once for all subjects
         of the reference, if it looks at the data alone and not at the samples."""
         results = self.shared if of_data else self._of_samples
@@ -110,7 +112,7 @@ class Reference(ABC, Generic[S]):
     """
 
     count: int
-    protocol: Mapping[str, Any]
+    protocol: Mapping[str, object]
     heading: str
     columns: Mapping[str, str]
     legend: str
@@ -125,10 +127,10 @@ class Reference(ABC, Generic[S]):
         """What the same measures are taken of besides: "floor", which is real data, and the baselines; the first of
         these is what an estimate's own `baseline` stands beside."""
 
-    def facts(self, subject: S) -> dict[str, Any]:
+    def facts(self, subject: S) -> dict[str, object]:
         """What is said of samples besides the measures, as JSON."""
         return {}
 
     @abstractmethod
-    def illustrate(self, subject: S, folder: Path, facts: Mapping[str, Any]) -> None:
+    def illustrate(self, subject: S, folder: Path, facts: Facts) -> None:
         """Write samples beside a result, with their provenance `facts`: files that `Modality.preview` can show."""

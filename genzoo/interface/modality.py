@@ -19,7 +19,8 @@ from genzoo.interface.dataset import Batch, Dataset, Progress
 from genzoo.interface.errors import GenzooError, UsageError
 from genzoo.interface.generator import Evaluates, Generator
 from genzoo.interface.measures import EvaluationRequest, Reference
-from genzoo.interface.specs import DataSpec, ModalitySpec, TrainOptions, WriteOptions
+from genzoo.interface.provenance import Facts
+from genzoo.interface.specs import DataSpec, Json, ModalitySpec, TrainOptions, WriteOptions
 
 Samples = TypeVar("Samples")
 SCORED = 1000  # validation examples in a score while training
@@ -53,7 +54,7 @@ class Modality(ABC, Generic[Samples]):
             UsageError, GenzooError: they cannot be read as this kind of data; the message names the file and says why.
         """
 
-    def take(self, data: Any, options: TrainOptions, kept: Mapping[str, bytes], progress: Progress) -> Dataset:
+    def take(self, data: object, options: TrainOptions, kept: Mapping[str, bytes], progress: Progress) -> Dataset:
         """The data set of what the target of a `DatasetSpec` gave. As it stands, that must be a `Dataset`."""
         if not isinstance(data, Dataset):
             raise GenzooError(f"data {options.data!r} gave a {type(data).__name__}, not a genzoo.Dataset")
@@ -65,7 +66,7 @@ class Modality(ABC, Generic[Samples]):
     # Samples
 
     @abstractmethod
-    def check(self, samples: Any, count: int, data: DataSpec, *, strict: bool = False) -> Samples:
+    def check(self, samples: object, count: int, data: DataSpec, *, strict: bool = False) -> Samples:
         """What a model gave for `count` samples, on the CPU, in the form that all other methods take. Raises
         `GenzooError`, with what was given and what is promised, for what is none; with `strict`, also for what could be
         mended, such as numbers a rounding beside their range."""
@@ -79,7 +80,7 @@ class Modality(ABC, Generic[Samples]):
         self,
         samples: Samples,
         path: Path,
-        facts: Mapping[str, Any],
+        facts: Facts,
         options: WriteOptions,
         labels: Tensor | None = None,
         classes: Sequence[str] = (),
@@ -95,7 +96,7 @@ class Modality(ABC, Generic[Samples]):
             labels: the class of each, int64 (N,), of a conditional model; `classes` are their names.
         """
 
-    def write_rows(self, rows: Sequence[Samples], path: Path, facts: Mapping[str, Any], data: DataSpec) -> None:
+    def write_rows(self, rows: Sequence[Samples], path: Path, facts: Facts, data: DataSpec) -> None:
         """Write rows of samples that belong together, such as examples above what a model makes of them. As it stands,
         one after another."""
         self.write(self.join(rows, data), path, facts, self.spec.write_options())
@@ -114,7 +115,7 @@ class Modality(ABC, Generic[Samples]):
         """Samples as they are printed, for a modality whose `WriteOptions` are `printed`."""
         raise NotImplementedError(f"modality {self.spec.name!r} prints its samples and does not say how")
 
-    def provenance(self, path: Path) -> dict[str, Any]:
+    def provenance(self, path: Path) -> Json:
         """What a file that `write` wrote says of itself: keys of `genzoo.provenance.labels`. As it stands, from the
         file beside it. Raises `UsageError`, or what reading it raises."""
         return provenance.read_sidecar(path)
@@ -150,7 +151,7 @@ class Modality(ABC, Generic[Samples]):
     # Conformance
 
     @abstractmethod
-    def example(self, folder: Path) -> Mapping[str, Any]:
+    def example(self, folder: Path) -> Mapping[str, object]:
         """Made-up data for `genzoo check`, written into `folder` and small enough to train on in a second; with labels
         of three classes or more where the modality has them. Returns the training options that name them: `{"data":
         ...}`."""

@@ -14,7 +14,7 @@ import keyword
 import math
 import types
 import typing
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any, TypeVar, cast
@@ -27,7 +27,7 @@ NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "
 
 
 def option(
-    default: Any,
+    default: object,
     *,
     help: str,  # noqa: A002  (click and argparse call it so)
     unit: str | None = None,
@@ -53,7 +53,7 @@ class Option:
     type: type
     many: bool
     optional: bool
-    default: Any
+    default: object
     help: str
     unit: str | None
     choices: tuple[str, ...]
@@ -85,28 +85,30 @@ class Option:
             words = NAMES[self.type] + (f" with {self.bounds}" if self.bounds else "")
         return f"a list, each {words}" if self.many else words
 
-    def shown(self, value: Any) -> str:
+    def shown(self, value: object) -> str:
         """A value as a person would type it."""
         if value is None:
             return ""
         if isinstance(value, bool):
             return str(value).lower()
-        return ",".join(map(str, value)) if self.many else str(value)
+        return ",".join(map(str, value)) if self.many and isinstance(value, Iterable) else str(value)
 
-    def check(self, value: Any, owner: str) -> Any:
+    def check(self, value: object, owner: str) -> Any:
         """`value` (text, or what TOML, JSON or Python gave) as the option's type; `UsageError` if it is not allowed."""
         if value is None and self.optional:
             return None
         try:
             if not self.many:
                 return self._scalar(value)
+            if not isinstance(value, Iterable):
+                raise TypeError
             parts = [p.strip() for p in value.split(",") if p.strip()] if isinstance(value, str) else list(value)
             return tuple(self._scalar(part) for part in parts)
         except (ValueError, TypeError, OverflowError):
             shown = self.shown(value) if isinstance(value, (list, tuple)) and self.many else value
             raise UsageError(f"{owner}: {self.flag} is {shown!r}; allowed is {self.allowed}") from None
 
-    def _scalar(self, value: Any) -> Scalar:
+    def _scalar(self, value: object) -> Scalar:
         result = value
         if self.type is bool:
             result = {"true": True, "false": False, True: True, False: False}.get(value)
@@ -138,7 +140,7 @@ def options_of(config: type) -> Mapping[str, Option]:
 
 
 @cache
-def _options_of(config: Any) -> Mapping[str, Option]:
+def _options_of(config: type) -> Mapping[str, Option]:
     if not (isinstance(config, type) and is_dataclass(config)):
         raise TypeError(f"{config.__name__} is not a dataclass")
     hints = typing.get_type_hints(config)
@@ -173,7 +175,7 @@ def normalise(name: str) -> str:
     return f"{plain}_" if keyword.iskeyword(plain) else plain
 
 
-def build(config: type[T], values: Mapping[str, Any], owner: str) -> T:
+def build(config: type[T], values: Mapping[str, object], owner: str) -> T:
     """A `config` of checked `values`; `owner` (a model's name) begins every error. Raises `UsageError`."""
     options = options_of(cast(type, config))
     checked = {}
@@ -187,12 +189,12 @@ def build(config: type[T], values: Mapping[str, Any], owner: str) -> T:
         raise UsageError(f"{owner}: {error}") from error
 
 
-def to_json(config: Any) -> dict[str, Any]:
+def to_json(config: Any) -> dict[str, object]:
     """The options as JSON has them: tuples are lists."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
 
 
-def read_toml(path: str) -> dict[str, Any]:
+def read_toml(path: str) -> dict[str, object]:
     """The options in a TOML file, names with `-` or `_`. Raises `UsageError`."""
     import tomllib
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +13,13 @@ from torch import Tensor
 
 from genzoo.interface import provenance
 from genzoo.interface.files import write_file
+from genzoo.interface.specs import Json
 
 LABEL = "AI-generated"
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}  # by suffix
 
 
-def write_picture(picture: Tensor, path: Path, facts: Mapping[str, Any], *, visible_label: bool = False) -> Path:
+def write_picture(picture: Tensor, path: Path, facts: provenance.Facts, *, visible_label: bool = False) -> Path:
     """Write one picture, uint8 (C, H, W) with 1 or 3 channels, as it is; the suffix of `path` says PNG or JPEG.
 
     Args:
@@ -40,7 +39,7 @@ def write_picture(picture: Tensor, path: Path, facts: Mapping[str, Any], *, visi
     return write_file(path, buffer.getvalue())
 
 
-def as_png(picture: Tensor, facts: Mapping[str, Any]) -> bytes:
+def as_png(picture: Tensor, facts: provenance.Facts) -> bytes:
     """One picture, uint8 (C, H, W), as the content of a file."""
     buffer = io.BytesIO()
     _save_png(_image(picture), buffer, facts)
@@ -54,7 +53,7 @@ def read_picture(path: Path) -> Tensor:
     return torch.from_numpy(array[None] if array.ndim == 2 else array.transpose(2, 0, 1).copy())
 
 
-def read_labels(path: Path) -> dict[str, Any]:
+def read_labels(path: Path) -> Json:
     """What a picture's file says of itself: the keys of `provenance.labels` that it has. Raises what Pillow does."""
     with Image.open(path) as picture:
         picture.load()  # text chunks may stand behind the pixels
@@ -72,7 +71,7 @@ def _image(picture: Tensor) -> Image.Image:
     return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
 
 
-def _save_png(image: Image.Image, buffer: io.BytesIO, facts: Mapping[str, Any]) -> None:
+def _save_png(image: Image.Image, buffer: io.BytesIO, facts: provenance.Facts) -> None:
     info = PngImagePlugin.PngInfo()
     info.add_itxt(provenance.XMP_CHUNK, provenance.xmp(facts).decode())
     info.add_text("AIGC", json.dumps(provenance.aigc(facts)))

@@ -12,10 +12,11 @@ import json
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from genzoo.interface.errors import UsageError
+from genzoo.interface.specs import Json
 
+Facts = Mapping[str, object]  # what a file says of what it holds, as JSON
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 TC260 = "http://www.tc260.org.cn/ns/AIGC/1.0/"
@@ -32,7 +33,7 @@ XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <?xpacket end="w"?>"""
 
 
-def aigc(facts: Mapping[str, Any]) -> dict[str, str]:
+def aigc(facts: Facts) -> dict[str, str]:
     """The fields of GB 45438-2025: generated (Label 1), by what, under which number; nothing of who passed it on."""
     number = "-".join(str(facts[key]) for key in ("run", "step", "operation", "seed", "sample") if key in facts)
     return {
@@ -46,13 +47,13 @@ def aigc(facts: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def xmp(facts: Mapping[str, Any]) -> bytes:
+def xmp(facts: Facts) -> bytes:
     """The XMP packet of a file with these facts."""
     label, facts_text = (escape(json.dumps(part, ensure_ascii=False), quote=False) for part in (aigc(facts), facts))
     return XMP.format(iptc=IPTC, tc260=TC260, own=OWN, source=SOURCE_TYPE, aigc=label, facts=facts_text).encode()
 
 
-def read_xmp(packet: bytes) -> dict[str, Any]:
+def read_xmp(packet: bytes) -> Json:
     """The inverse of `xmp`: the keys of `labels` that a packet has."""
     from xml.etree import ElementTree  # which takes as long to import as all of this file
 
@@ -76,7 +77,7 @@ def read_xmp(packet: bytes) -> dict[str, Any]:
     return labels
 
 
-def labels(facts: Mapping[str, Any]) -> dict[str, Any]:
+def labels(facts: Facts) -> Json:
     """All three labels in one object, for files that hold JSON; also what `genzoo provenance` reads."""
     return {"digital_source_type": SOURCE_TYPE, "aigc": aigc(facts), "genzoo": dict(facts)}
 
@@ -86,7 +87,7 @@ def sidecar(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-def read_sidecar(path: Path) -> dict[str, Any]:
+def read_sidecar(path: Path) -> Json:
     """The labels beside a file; none if there is no such file. Raises `UsageError` if the file is no longer the one
     that they are of, and `ValueError` or `OSError` where they cannot be read."""
     if not sidecar(path).is_file():

@@ -9,6 +9,7 @@ from hashlib import blake2b
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -62,14 +63,14 @@ class RandomStreams:
         seeds = [int(stream.integers(2**63)) for stream in self._streams]
         return [torch.Generator().manual_seed(seed) for seed in seeds]
 
-    def _stack(self, rows: list[Any], shape: tuple[int, ...]) -> Tensor:
+    def _stack(self, rows: list[npt.NDArray[np.float32]], shape: tuple[int, ...]) -> Tensor:
         array = np.stack(rows) if rows else np.empty((0, *shape), np.float32)
         return torch.from_numpy(array).to(self.device)
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
     """The state of every global source of random numbers that a training on `device` may use."""
-    numpy_state: Any = np.random.get_state(legacy=False)
+    numpy_state = np.random.get_state(legacy=False)
     version, internal, gauss = random.getstate()
     state = {
         "torch": torch.get_rng_state(),

@@ -14,16 +14,17 @@ from torch import Tensor
 from genzoo.interface.dataset import Batch, Dataset
 from genzoo.interface.specs import DataSpec, TrainOptions
 
-F = TypeVar("F", bound=Callable[..., Any])
+State = dict[str, Any]  # what a `state_dict()` gives: tensors, numbers, texts, and lists and dictionaries of these
+F = TypeVar("F", bound=Callable[..., object])
 
 
 @runtime_checkable
 class Stateful(Protocol):
     """What `Run.track` takes besides tensors."""
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> State: ...
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+    def load_state_dict(self, state_dict: State) -> object: ...
 
 
 class Run(ABC):
@@ -57,7 +58,7 @@ class Run(ABC):
         """Whether this process is the one that writes."""
 
     @abstractmethod
-    def prepare(self, *objects: Any) -> Any:
+    def prepare(self, *objects: object) -> Any:
         """Make modules and optimisers ready for the device, mixed precision and data parallel; call it once for each.
 
         Returns them in the same order (one alone, not in a tuple). Call a prepared module, not the original: with
@@ -66,7 +67,7 @@ class Run(ABC):
         """
 
     @abstractmethod
-    def batches(self, **how: Any) -> Iterator[Any]:
+    def batches(self, **how: object) -> Iterator[Any]:
         """One training step an item: a batch on the device, as the modality makes them. `how` is what the modality may
         be told: nothing for images (`genzoo.ImageBatch`), `length` for text (`genzoo.TextBatch`). Batch k is a
         function of the run's seed and k. Raises `UsageError` if the data do not suffice for one."""

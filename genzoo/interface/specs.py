@@ -13,6 +13,7 @@ from genzoo.interface.errors import GenzooError, UsageError, one_line
 from genzoo.interface.options import option
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+Json = dict[str, Any]  # an object of parsed JSON
 OF_A_CLASS = 8  # this part of the samples that are drawn by default, of each class
 MOST_CLASSES = 64  # that are drawn by default
 
@@ -159,8 +160,8 @@ class GeneratorSpec:
     target: str
     config: type = NoOptions
     sample_options: type = NoOptions
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    presets: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     paper: str = ""
     tags: tuple[str, ...] = ()
     mini_batches: bool = True
@@ -274,14 +275,14 @@ class DataSpec:
     skipped: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """As JSON has it."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> DataSpec:
+    def from_json(cls, values: Mapping[str, object]) -> DataSpec:
         """The inverse of `to_json`."""
-        items: dict[str, Any] = {k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in values.items()}
+        items: Json = {k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in values.items()}
         return cls(**items)
 
     def class_number(self, label: str | int, conditional: bool, owner: str) -> int:

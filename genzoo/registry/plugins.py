@@ -125,15 +125,16 @@ class Shelf(Generic[Spec]):
         """Whether a distribution gives the name of a spec already."""
         return any(plugin.distribution == distribution and _same_name(spec, like) for plugin, spec in self._entries)
 
-    def get(self, name: str) -> tuple[Plugin, Spec]:
-        """The plugin and spec of `name` or `distribution/name`. Raises `UsageError`."""
-        matches = [(p, s) for p, s in self._entries if name in (s.name, f"{p.distribution}/{s.name}")]
+    def get(self, name: str, modality: str | None = None) -> tuple[Plugin, Spec]:
+        """The plugin and spec of `name` or `distribution/name`, among those of a modality. Raises `UsageError`."""
+        entries = self._entries if modality is None else self.of_modality(modality)
+        matches = [(p, s) for p, s in entries if name in (s.name, f"{p.distribution}/{s.name}")]
         if len(matches) == 1:
             return matches[0]
         if matches:
             qualified = " or ".join(sorted(f"{p.distribution}/{s.name}" for p, s in matches))
             raise UsageError(f"{self.kind} {name!r} is given by {len(matches)} plugins; say {qualified}")
-        raise unknown(self.kind, name, self.names())
+        raise unknown(self.kind, name, [s.name for _, s in entries] if modality else self.names())
 
     def first(self) -> tuple[Plugin, Spec]:
         """What came first: genzoo's own."""
@@ -151,12 +152,9 @@ class Shelf(Generic[Spec]):
         return [entry for entry in entries if entry[0].distribution == CORE] + foreign
 
     def __iter__(self) -> Iterator[tuple[str, Plugin, Spec]]:
-        counts: dict[str, int] = {}
-        for _, spec in self._entries:
-            counts[spec.name] = counts.get(spec.name, 0) + 1
         for plugin, spec in sorted(self._entries, key=lambda entry: (entry[1].name, entry[0].distribution)):
-            name = spec.name if counts[spec.name] == 1 else f"{plugin.distribution}/{spec.name}"
-            yield name, plugin, spec
+            alone = sum(_same_name(spec, other) for _, other in self._entries) == 1
+            yield (spec.name if alone else f"{plugin.distribution}/{spec.name}"), plugin, spec
 
 
 def _same_name(one: AnySpec, other: AnySpec) -> bool:
@@ -274,14 +272,14 @@ class Registry:
                 if isinstance(spec, GeneratorSpec):
                     check_options(spec, modalities[spec.modality])
 
-    def watch(self, watchers: list[object]) -> Callable[[str, dict[str, Any]], list[str]]:
+    def watch(self, watchers: list[object]) -> Callable[[str, dict[str, object]], list[str]]:
         """A function that calls a `genzoo_run_...` hook of every plugin and of `watchers`, and returns what failed."""
         implementations = [
             (name, {hook: getattr(plugin, hook, None) for hook in WATCHED})
             for name, plugin in [*self.manager.list_name_plugin(), *((type(w).__name__, w) for w in watchers)]
         ]
 
-        def call(hook: str, arguments: dict[str, Any]) -> list[str]:
+        def call(hook: str, arguments: dict[str, object]) -> list[str]:
             failures = []
             for name, hooks in implementations:
                 if (function := hooks[hook]) is None:
@@ -377,7 +375,7 @@ def _loaded(plugin: Plugin, spec: ModalitySpec) -> Modality[Any]:
     kind = load_target(spec.target, owner)
     if not (isinstance(kind, type) and issubclass(kind, Modality)):
         raise GenzooError(f"{owner}: {spec.target} is not a genzoo.Modality")
-    modality: Modality[Any] = kind()
+    modality = kind()
     modality.spec = spec
     return modality
 

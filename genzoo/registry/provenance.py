@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import Any
 
 from genzoo.interface.errors import UsageError
+from genzoo.interface.specs import Json
 from genzoo.registry.plugins import modality_of, registry
 
 
-def read_provenance(path: str | Path) -> dict[str, Any]:
+def read_provenance(path: str | Path) -> Json:
     """The labels of a file that genzoo wrote: the keys of `genzoo.provenance.labels`, each None where the file does not
     have it.
 
@@ -20,7 +20,7 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError(f"{path} is not a file")
     suffixes = {suffix for _, _, spec in registry().modalities for suffix in spec.write_options.suffixes}
-    labels: dict[str, Any] = {}
+    labels: Json = {}
     for name in [
         spec.name for _, _, spec in registry().modalities if path.suffix.lower() in spec.write_options.suffixes
     ]:

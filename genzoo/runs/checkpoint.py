@@ -17,12 +17,14 @@ from torch import Tensor
 
 from genzoo.interface.errors import GenzooError, GenzooWarning
 from genzoo.interface.files import write_folder
+from genzoo.interface.run import State
+from genzoo.interface.specs import Json
 from genzoo.runs.folder import FORMAT, MANIFEST, STATE, TENSORS, RunFolder
 
 MARK = "$type"
 
 
-def save(run: RunFolder, step: int, state: dict[str, Any], keep: int) -> Path:
+def save(run: RunFolder, step: int, state: State, keep: int) -> Path:
     """Write the state after `step` steps, then remove all but the newest `keep` checkpoints."""
     folder = run.checkpoint_folder(step)
     _write(folder, {"step": step}, state)
@@ -31,7 +33,7 @@ def save(run: RunFolder, step: int, state: dict[str, Any], keep: int) -> Path:
     return folder
 
 
-def load_newest(run: RunFolder) -> tuple[int, dict[str, Any]]:
+def load_newest(run: RunFolder) -> tuple[int, State]:
     """The step and state of the newest checkpoint that is whole; warns of newer ones that are not.
 
     Raises `GenzooError` if there is none.
@@ -51,12 +53,12 @@ def load_newest(run: RunFolder) -> tuple[int, dict[str, Any]]:
     raise GenzooError(f"run {run.name!r} stopped before its first checkpoint; train it anew")
 
 
-def save_model(folder: Path, facts: dict[str, Any], weights: dict[str, Tensor]) -> None:
+def save_model(folder: Path, facts: Json, weights: dict[str, Tensor]) -> None:
     """Write `model/` or `best/`: what sampling needs. `facts` are JSON: the model's name, options and data."""
     _write(folder, facts, weights)
 
 
-def load_model(run: RunFolder, weights: str = "best") -> tuple[dict[str, Any], dict[str, Tensor]]:
+def load_model(run: RunFolder, weights: str = "best") -> tuple[Json, dict[str, Tensor]]:
     """The facts and weights of `best/` where the run keeps it, else of `model/`; or with "last" of `model/`. Raises
     `GenzooError` if there is none, or if it is damaged."""
     folder = run.best_folder if weights == "best" and run.best_folder.exists() else run.model_folder
@@ -67,7 +69,7 @@ def load_model(run: RunFolder, weights: str = "best") -> tuple[dict[str, Any], d
     return _read(folder)
 
 
-def _write(folder: Path, facts: dict[str, Any], state: dict[str, Any]) -> None:
+def _write(folder: Path, facts: Json, state: State) -> None:
     tensors: dict[str, Tensor] = {}
     tree = _take_apart(state, "", tensors, set())
 
@@ -85,7 +87,7 @@ def _write(folder: Path, facts: dict[str, Any], state: dict[str, Any]) -> None:
         raise GenzooError(f"cannot write {folder}: {reason}; what was saved before is untouched") from error
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], Any]:
+def _read(folder: Path) -> tuple[Json, State]:
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
         if manifest["format"] != FORMAT:
@@ -104,10 +106,10 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _take_apart(value: Any, path: str, tensors: dict[str, Tensor], seen: set[int]) -> Any:
+def _take_apart(value: object, path: str, tensors: dict[str, Tensor], seen: set[int]) -> object:
     """`value` as JSON, its tensors put into `tensors` under their paths."""
 
-    def part(name: object, item: Any) -> Any:
+    def part(name: object, item: object) -> object:
         return _take_apart(item, f"{path}.{name}" if path else str(name), tensors, seen)
 
     if isinstance(value, Tensor):
@@ -134,7 +136,7 @@ def _take_apart(value: Any, path: str, tensors: dict[str, Tensor], seen: set[int
     )
 
 
-def _put_together(tree: Any, tensors: dict[str, Tensor]) -> Any:
+def _put_together(tree: object, tensors: dict[str, Tensor]) -> Any:
     """The inverse of `_take_apart`."""
     if isinstance(tree, list):
         return [_put_together(item, tensors) for item in tree]

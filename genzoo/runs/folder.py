@@ -21,13 +21,12 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from genzoo.interface.errors import GenzooError, UsageError
 from genzoo.interface.files import write_file, write_json
 from genzoo.interface.options import build
 from genzoo.interface.provenance import sidecar
-from genzoo.interface.specs import DataSpec, GeneratorSpec, ModalitySpec, TrainOptions
+from genzoo.interface.specs import DataSpec, GeneratorSpec, Json, ModalitySpec, TrainOptions
 from genzoo.interface.version import __version__
 from genzoo.registry.plugins import Plugin, registry, spec_of
 
@@ -52,9 +51,9 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.record: dict[str, Any] = self._read()
+        self.record: Json = self._read()
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> Json:
         try:
             record = json.loads((self.path / RUN).read_text("utf-8"))
         except OSError as error:
@@ -118,7 +117,7 @@ class RunFolder:
         """The position of a class by its name. Raises `UsageError` where the run has no such class, or none at all."""
         return self.data_spec.class_number(label, self.conditional, f"run {self.name!r}")
 
-    def provenance(self, seed: int, **more: Any) -> dict[str, Any]:
+    def provenance(self, seed: int, **more: object) -> dict[str, object]:
         """The facts that every file drawn from this run carries; `more` may say the step, the operation, the options of
         the request."""
         return {
@@ -156,11 +155,11 @@ class RunFolder:
         results = (self.path / "evaluations").glob(f"*/{RESULT}")
         return sorted(results, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
-    def best(self) -> dict[str, Any] | None:
+    def best(self) -> Json | None:
         """What `best/` says of itself: `step`, `score_name`, `score` and more; None if the run keeps none."""
         return _manifest(self.best_folder)
 
-    def weights(self, weights: str = "best") -> dict[str, Any]:
+    def weights(self, weights: str = "best") -> Json:
         """The `step` and the `sha256` of the weights that are sampled: the best, if the run keeps them, or the last."""
         manifest = (self.best() if weights == "best" else None) or _manifest(self.model_folder)
         if manifest is None:
@@ -174,7 +173,7 @@ class RunFolder:
         """The checkpoints, newest first."""
         return sorted((self.path / "checkpoints").glob("step-[0-9]*"), reverse=True)
 
-    def metrics(self) -> list[dict[str, Any]]:
+    def metrics(self) -> list[Json]:
         """The logged lines, oldest first: `step`, `seconds`, how much of the data a second where there are
         mini-batches, and the model's own values."""
         try:
@@ -225,7 +224,7 @@ class RunFolder:
                 raise GenzooError(f"run {self.name!r} is damaged: its {name} is not the one that it began with")
         return contents
 
-    def update(self, **values: Any) -> None:
+    def update(self, **values: object) -> None:
         """Change `run.json`."""
         self.record.update(values)
         write_json(self.path / RUN, self.record)
@@ -274,7 +273,7 @@ class RunFolder:
         return f"RunFolder({str(self.path)!r})"
 
 
-def create(path: Path, record: Mapping[str, Any], kept: Mapping[str, bytes]) -> RunFolder:
+def create(path: Path, record: Mapping[str, object], kept: Mapping[str, bytes]) -> RunFolder:
     """A new run's folder, with files that it is to keep of its data. Raises `UsageError` if it exists, `GenzooError` if
     it cannot be written."""
     check_free(path)
@@ -310,15 +309,15 @@ def unwritable(folder: Path, error: OSError) -> GenzooError:
     return GenzooError(f"cannot write in the runs folder {folder} ({error.strerror}); choose another with --runs-dir")
 
 
-def _manifest(folder: Path) -> dict[str, Any] | None:
+def _manifest(folder: Path) -> Json | None:
     try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
+        manifest: Json = json.loads((folder / MANIFEST).read_text("utf-8"))
         return manifest
     except (OSError, ValueError):
         return None
 
 
-def _parse(line: str) -> dict[str, Any] | None:
+def _parse(line: str) -> Json | None:
     try:
         parsed = json.loads(line)
     except ValueError:

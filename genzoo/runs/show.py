@@ -26,7 +26,7 @@ def is_measured(name: str) -> bool:
     return name not in ("step", "seconds") and not name.endswith("_per_second")
 
 
-def facts(run: RunFolder) -> dict[str, Any]:
+def facts(run: RunFolder) -> dict[str, object]:
     """What `run.json` and the last logged values say of a run, in short: texts and numbers by name."""
     record, lines, best = run.record, run.metrics(), run.best()
     last: dict[str, float] = {}

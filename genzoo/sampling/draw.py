@@ -36,7 +36,7 @@ def with_labels(model: Generator, labels: Tensor | None) -> dict[str, Tensor]:
 
 
 def draw(
-    model: Generator, count: int, *, seed: int, options: Any, batch_size: int = BATCH, label: int | None = None,
+    model: Generator, count: int, *, seed: int, options: object, batch_size: int = BATCH, label: int | None = None,
     progress: Progress = silent,
 ) -> Any:  # fmt: skip
     """Samples 0 to `count` - 1 of a seed, on the CPU, as the model's modality has them. Raises `GenzooError` for what
@@ -74,7 +74,7 @@ def sample(
     device: str = "auto",
     runs_dir: str | None = None,
     progress: Progress = silent,
-    **options: Any,
+    **options: object,
 ) -> Any:
     """Draw samples from a run, or from a model that `load` gave.
 
@@ -102,7 +102,7 @@ def sample(
         if value < least:
             raise UsageError(f"{name} is {value}; allowed is {least} or more")
     model, number = _model_and_class(run, label, weights, device, runs_dir)
-    sample_options: Any = build(model.spec.sample_options, options, f"sampling {model.spec.name}")
+    sample_options: object = build(model.spec.sample_options, options, f"sampling {model.spec.name}")
     count = modality_of(model.spec.modality).spec.count if n is None else n
     return draw(model, count, seed=seed, options=sample_options, batch_size=batch_size, label=number, progress=progress)
 
@@ -127,7 +127,7 @@ def stream(
     weights: str = "best",
     device: str = "auto",
     runs_dir: str | None = None,
-    **options: Any,
+    **options: object,
 ) -> Iterator[str]:
     """Draw one text and give it piece by piece, as it comes: the text of `sample(run, 1, ...)`.
 
@@ -139,7 +139,7 @@ def stream(
     if seed < 0:
         raise UsageError(f"seed is {seed}; allowed is 0 or more")
     model, number = _model_and_class(run, label, weights, device, runs_dir)
-    sample_options: Any = build(model.spec.sample_options, options, f"sampling {model.spec.name}")
+    sample_options: object = build(model.spec.sample_options, options, f"sampling {model.spec.name}")
     if not isinstance(model, Streams):
         raise UsageError(f"model {model.spec.name!r} cannot stream; use sample")
     labels = with_labels(model, labels_of_samples(1, model.data, number))

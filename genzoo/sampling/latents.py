@@ -129,7 +129,7 @@ def held_out(folder: RunFolder, n: int, seed: int, *, pairs_of_a_class: bool = F
     return dataset.take("test", order[:n], CPU)
 
 
-def mean_squared_error(originals: Any, copies: Any) -> float | None:
+def mean_squared_error(originals: object, copies: object) -> float | None:
     """The mean squared difference of samples that are tensors; None for others."""
     if not isinstance(originals, Tensor) or not isinstance(copies, Tensor):
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -30,7 +29,7 @@ def class_of(spec: GeneratorSpec) -> type[Generator]:
 
 
 def build_model(
-    spec: GeneratorSpec, config: Any, data: DataSpec, device: torch.device, kept: Mapping[str, bytes]
+    spec: GeneratorSpec, config: object, data: DataSpec, device: torch.device, kept: Mapping[str, bytes]
 ) -> Generator:
     """A model of a plugin, with fresh weights, on `device`, with what it needs of the files that its run keeps. Raises
     `GenzooError` if the plugin gives none, `UsageError` if its options do not go with these data."""
@@ -62,7 +61,7 @@ def load(
     folder = find_run(run, runs_dir)
     spec, plugin = folder.spec()
     facts, state = checkpoint.load_model(folder, weights)
-    config: Any = build(spec.config, facts["options"], f"{spec.name} ({plugin.distribution} {plugin.version})")
+    config: object = build(spec.config, facts["options"], f"{spec.name} ({plugin.distribution} {plugin.version})")
     data = DataSpec.from_json(facts["data_spec"])
     model = build_model(spec, config, data, choose_device(device), folder.kept())
     for name in model.training_only:

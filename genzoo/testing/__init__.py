@@ -15,14 +15,17 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from genzoo.interface.errors import Skip, UsageError, one_line
 from genzoo.testing.case import Case
 from genzoo.testing.checks import CHECKS, Check
+
+if TYPE_CHECKING:
+    import pytest
 
 __all__ = ["CHECKS", "Check", "Outcome", "Skip", "parametrize_with_checks", "run_checks"]
 
@@ -52,7 +55,7 @@ class Outcome:
 def run_checks(
     model: str,
     *,
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, object] | None = None,
     expected_failures: Mapping[str, str] | None = None,
     only: tuple[str, ...] = (),
 ) -> Iterator[Outcome]:
@@ -100,9 +103,9 @@ def _run(check: Check, case: Case) -> None:
 
 def parametrize_with_checks(
     *models: str,
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, object] | None = None,
     expected_failures: Mapping[str, str] | None = None,
-) -> Callable[[Any], Any]:
+) -> pytest.MarkDecorator:
     """A pytest decorator: the test is called once for each check of each model, with `check`, a function to call.
 
     The arguments are those of `run_checks`. A check that was expected to fail and passes fails the test.
@@ -122,7 +125,7 @@ def parametrize_with_checks(
 class _Lazy:
     """A case that is made when the first check of it runs: collecting tests makes nothing."""
 
-    def __init__(self, model: str, options: Mapping[str, Any] | None) -> None:
+    def __init__(self, model: str, options: Mapping[str, object] | None) -> None:
         self._arguments = model, options
         self._case: Case | None = None
 

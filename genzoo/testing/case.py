@@ -17,12 +17,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from genzoo.interface.errors import GenzooError, Skip, UsageError, one_line
-from genzoo.interface.specs import GeneratorSpec
+from genzoo.interface.specs import GeneratorSpec, Json
 from genzoo.registry.plugins import Plugin, installed, modality_of, registry
 from genzoo.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from genzoo.interface.dataset import Batch
+    from genzoo.interface.generator import Generator
     from genzoo.interface.modality import Modality
 
 STEPS = 4
@@ -41,7 +42,7 @@ class Case:
         name: of the model.
     """
 
-    def __init__(self, model: str, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, model: str, options: Mapping[str, object] | None = None) -> None:
         self.plugin, self.target = self._plugin_of(model)
         names = [spec.name for spec in self.specs]
         wanted = model.rpartition("/")[2]
@@ -49,7 +50,7 @@ class Case:
         small = next((dict(spec.presets.get("tiny", {})) for spec in self.specs if spec.name == self.name), {})
         small.pop("epochs", None)
         tiny = {k: v for k, v in TINY.items() if self._has_batches() or k != "batch_size"}
-        self.options = small | tiny | dict(options or {})
+        self.options: dict[str, Any] = small | tiny | dict(options or {})
         self.folder = Path(tempfile.mkdtemp(prefix="genzoo-check-"))
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
@@ -94,7 +95,7 @@ class Case:
             raise AssertionError(f"the plugin gives no model {self.name!r}")
         return specs[0]
 
-    def child(self, task: str, *arguments: str) -> dict[str, Any]:
+    def child(self, task: str, *arguments: str) -> Json:
         """What a task of `genzoo.testing.child` finds, in a process of its own."""
         # it must see the same installed plugins, and what is on this process's path
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -104,11 +105,11 @@ class Case:
         if done.returncode or not lines:
             reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise AssertionError(f"in a process of its own: {reason}")
-        seen: dict[str, Any] = json.loads(lines[-1])
+        seen: Json = json.loads(lines[-1])
         return seen
 
     @cached_property
-    def imported(self) -> dict[str, Any]:
+    def imported(self) -> Json:
         """What importing the plugin, and nothing else, brings along."""
         return self.child("import_plugin", self.target)
 
@@ -136,7 +137,7 @@ class Case:
         return modality_of(self.spec.modality)
 
     @cached_property
-    def data(self) -> dict[str, Any]:
+    def data(self) -> dict[str, object]:
         """The training options that name a small data set, made up by the modality."""
         return dict(self.modality.example(self.folder))
 
@@ -157,7 +158,7 @@ class Case:
             raise AssertionError(f"a training of {STEPS} steps failed: {one_line(error)}") from error
 
     @property
-    def model(self) -> Any:
+    def model(self) -> Generator:
         """Its model, as it is loaded anew."""
         from genzoo.sampling.model import load
 
@@ -182,7 +183,7 @@ class Case:
         return dataset.take("test", torch.arange(min(6, dataset.count("test"))), torch.device("cpu"))
 
     @cached_property
-    def observed(self) -> dict[str, Any]:
+    def observed(self) -> Json:
         """What importing the model, sampling the run and another training do, seen from a process of its own."""
         self.loadable  # noqa: B018
         runs = self.folder / "observed"

@@ -24,6 +24,9 @@ from genzoo.testing.case import STEPS, Case
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from genzoo.runs.folder import RunFolder
+    from genzoo.training.run import TrainingRun
+
 MAGIC = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")  # of pickles, and of torch.save's archives
 
 
@@ -150,7 +153,7 @@ def options_do_not_clash(case: Case) -> None:
         require(name not in sampling, f"every sampling has an option {name!r}")
 
 
-def _values(item: Option) -> Iterator[Any]:
+def _values(item: Option) -> Iterator[object]:
     """Values that an option takes: the default, the choices, the bounds."""
     bounds = [item.minimum, item.maximum]
     for value in (item.default, *item.choices, *(item.type(bound) for bound in bounds if bound is not None)):
@@ -173,7 +176,7 @@ def options_mean_the_same_everywhere(case: Case) -> None:
             )
 
 
-def _refused(item: Option) -> Iterator[Any]:
+def _refused(item: Option) -> Iterator[str | float]:
     """Values that an option cannot take."""
     step = 1 if item.type is int else 1e-3
     if item.type in (int, float):
@@ -270,13 +273,13 @@ def _checkpoints(case: Case) -> list[str]:
     return [_hash({key: value for key, value in state.items() if key.startswith("model.")}) for state in every]
 
 
-def _hash(tree: Any) -> str:
+def _hash(tree: object) -> str:
     """Of nested dictionaries and lists of tensors and plain values."""
     import torch
 
     digest = hashlib.sha256()
 
-    def add(item: Any) -> None:
+    def add(item: object) -> None:
         if isinstance(item, torch.Tensor):
             digest.update(repr((item.dtype, tuple(item.shape))).encode())
             digest.update(item.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
@@ -299,7 +302,7 @@ def digest(samples: Tensor | list[str]) -> str:
     return _hash(samples)
 
 
-def weights_of(run: Any) -> str:
+def weights_of(run: RunFolder) -> str:
     """The SHA-256 of the weights that a run ended with."""
     from genzoo.sampling.model import load
 
@@ -330,7 +333,7 @@ def samples_have_their_shape(case: Case) -> None:
         _checked(case, samples, count, f"sample({count})")
 
 
-def _checked(case: Case, samples: Any, count: int, source: str) -> None:
+def _checked(case: Case, samples: object, count: int, source: str) -> None:
     """Samples are as the modality promises them, strictly."""
     try:
         case.modality.check(samples, count, case.run.data_spec, strict=True)
@@ -425,7 +428,7 @@ def a_stopped_run_can_go_on(case: Case) -> None:
     from genzoo.training.train import resume
 
     class Stop:
-        def genzoo_run_logged(self, run: Any, step: int) -> None:
+        def genzoo_run_logged(self, run: TrainingRun, step: int) -> None:
             if step == 1:
                 run.stop_signal = 15
 

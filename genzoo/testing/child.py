@@ -8,6 +8,7 @@ import os
 import runpy
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 HEAVY = (
@@ -16,13 +17,13 @@ HEAVY = (
 )  # fmt: skip
 
 
-def import_plugin(module: str) -> dict[str, Any]:
+def import_plugin(module: str) -> dict[str, object]:
     """Import a plugin's module and say what heavy things came along."""
     importlib.import_module(module)
     return {"heavy": [name for name in HEAVY if name in sys.modules]}
 
 
-def refuse(model: str, flag: str, value: str) -> dict[str, Any]:
+def refuse(model: str, flag: str, value: str) -> dict[str, object]:
     """Ask for a training with a value that is not allowed; the exit status, and whether torch was imported for it."""
     sys.argv = ["genzoo", "train", model, flag, value]
     try:
@@ -32,7 +33,7 @@ def refuse(model: str, flag: str, value: str) -> dict[str, Any]:
     return {"status": 0, "torch": "torch" in sys.modules}
 
 
-def observe(target: str, model: str, run: str, options: str) -> dict[str, Any]:
+def observe(target: str, model: str, run: str, options: str) -> dict[str, object]:
     """Import a model and see whether global state changed; sample a run; train, and note what is written or called."""
     import torch
 
@@ -86,7 +87,7 @@ def _writes(arguments: tuple[Any, ...]) -> bool:
     return bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
 
 
-def _state(torch: Any) -> dict[str, Any]:
+def _state(torch: ModuleType) -> dict[str, object]:
     import random
 
     import numpy as np

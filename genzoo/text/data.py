@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -22,7 +23,7 @@ TEST = 0.1  # of the characters, the last
 MOST_VALIDATION = 1_000_000  # characters
 EXAMPLE = 256  # tokens of an example of a part
 TOKENIZER_FILE = "tokenizer.json"
-Array = np.ndarray[Any, Any]
+Tokens = npt.NDArray[np.int32]
 
 
 @dataclass(kw_only=True)
@@ -111,7 +112,7 @@ class TokenData(Dataset):
 
     text: TextData
     tokenizer: Tokenizer
-    tokens: dict[Part, Tensor | Array]
+    tokens: dict[Part, Tensor | Tokens]
 
     @property
     def bits_per_character(self) -> float:
@@ -172,7 +173,7 @@ class TokenData(Dataset):
         return int(how["length"]) - 1
 
 
-def windows(tokens: Tensor | Array, starts: Array, length: int, device: torch.device) -> Tensor:
+def windows(tokens: Tensor | Tokens, starts: npt.NDArray[np.int64], length: int, device: torch.device) -> Tensor:
     """The passages of `length` tokens that begin at `starts` (B,): int64 (B, length) on `device`."""
     if isinstance(tokens, Tensor):
         every = tokens.unfold(0, length, 1)

@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, get_args
+from typing import TextIO, get_args
 
 import numpy as np
+from torch import Tensor
 
 from genzoo.interface.dataset import Part, Progress
 from genzoo.interface.errors import GenzooError, UsageError
 from genzoo.interface.files import write_folder
 from genzoo.registry.data import data_folder
 from genzoo.text import SUFFIXES, TextTrainOptions
-from genzoo.text.data import TOKENIZER_FILE, Array, TextData, TokenData
+from genzoo.text.data import TOKENIZER_FILE, TextData, TokenData, Tokens
 from genzoo.text.tokens import Tokenizer, make
 
 PIECE = 2**20  # characters read at a time
@@ -76,7 +77,7 @@ def read_texts(paths: list[Path], field: str) -> Iterator[str]:
             raise GenzooError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _lines(file: Any) -> str:
+def _lines(file: TextIO) -> str:
     """Whole lines of about `PIECE` characters; a line that is longer is cut."""
     lines: list[str] = []
     size = 0
@@ -86,7 +87,7 @@ def _lines(file: Any) -> str:
     return "".join(lines)
 
 
-def _fields(file: Any, path: Path, field: str) -> Iterator[str]:
+def _fields(file: TextIO, path: Path, field: str) -> Iterator[str]:
     for number, line in enumerate(file, 1):
         if not line.strip():
             continue
@@ -99,12 +100,14 @@ def _fields(file: Any, path: Path, field: str) -> Iterator[str]:
         yield value + "\n\n"
 
 
-def tokens_of(text: TextData, tokenizer: Tokenizer, options: TextTrainOptions, progress: Progress) -> dict[Part, Any]:
+def tokens_of(
+    text: TextData, tokenizer: Tokenizer, options: TextTrainOptions, progress: Progress
+) -> dict[Part, Tensor | Tokens]:
     """The tokens of each part, int32 (N,). Those of a large text are kept in the data folder with their SHA-256, and
     mapped into memory from there."""
     done = 0
 
-    def pieces(part: Part) -> Iterator[Array]:
+    def pieces(part: Part) -> Iterator[Tokens]:
         nonlocal done
         for piece in text.part(part):
             yield np.array(tokenizer.encode(piece), np.int32)
@@ -124,7 +127,7 @@ def tokens_of(text: TextData, tokenizer: Tokenizer, options: TextTrainOptions, p
     return {part: _mapped(folder, part) for part in PARTS}
 
 
-def _write(aside: Path, pieces: Callable[[Part], Iterator[Array]]) -> None:
+def _write(aside: Path, pieces: Callable[[Part], Iterator[Tokens]]) -> None:
     for part in PARTS:
         digest = hashlib.sha256()
         with open(aside / f"{part}.bin", "wb") as file:
@@ -134,7 +137,7 @@ def _write(aside: Path, pieces: Callable[[Part], Iterator[Array]]) -> None:
         (aside / f"{part}.sha256").write_text(digest.hexdigest())
 
 
-def _mapped(folder: Path, part: Part) -> Array:
+def _mapped(folder: Path, part: Part) -> Tokens:
     path = folder / f"{part}.bin"
     try:
         with open(path, "rb") as file:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from genzoo.interface.measures import Estimate, NotMeasurable, Subject, mean
-from genzoo.text.ngram import NGram, best_order
+from genzoo.text.ngram import NGram, Numbers, best_order
 
-Array = np.ndarray[Any, Any]
+Codes = npt.NDArray[np.uint64]  # of characters, and hashes of passages of them
 WORD = re.compile(r"\w+|[^\w\s]")
 DISTINCT = 3  # words of what `distinct` counts
 REPEATED = 4  # words of what `repetition` counts (Welleck et al. 2020)
@@ -137,7 +138,7 @@ class Index:
     def __init__(self, text: str) -> None:
         self._text = text
         self._codes = _codes(text)
-        self._hashes: dict[int, Array] = {}
+        self._hashes: dict[int, Codes] = {}
 
     def longest(self, text: str) -> int:
         """The length of the longest passage of `text` that is here too."""
@@ -151,7 +152,7 @@ class Index:
                 high = length - 1
         return low
 
-    def _has_one(self, text: str, codes: Array, length: int) -> bool:
+    def _has_one(self, text: str, codes: Codes, length: int) -> bool:
         if length not in self._hashes:
             self._hashes[length] = np.sort(_hashes(self._codes, length))
         asked, known = _hashes(codes, length), self._hashes[length]
@@ -159,11 +160,11 @@ class Index:
         return any(text[i : i + length] in self._text for i in np.flatnonzero(known[place] == asked))
 
 
-def _codes(text: str) -> Array:
+def _codes(text: str) -> Codes:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
 
 
-def _hashes(codes: Array, length: int) -> Array:
+def _hashes(codes: Codes, length: int) -> Codes:
     """Of each passage of a length (Karp & Rabin 1987), modulo 2^64; by doubling, in log2(length) passes."""
     base, made, size = np.uint64(0x9E3779B97F4A7C15), codes, 1
     with np.errstate(over="ignore"):
@@ -192,7 +193,7 @@ class Trivial:
         self.order = best_order(_numbers(train, seen), _numbers(validation, seen), len(seen))
         self._model = NGram(self.numbers(train), len(characters), self.order)
 
-    def numbers(self, text: str) -> Array:
+    def numbers(self, text: str) -> Numbers:
         """Of the characters of a text, int64 (N,)."""
         return _numbers(text, self._characters)
 
@@ -207,7 +208,7 @@ class Trivial:
         return ["".join(self._characters[i] for i in row[:length]) for row, length in rows]
 
 
-def _numbers(text: str, characters: str) -> Array:
+def _numbers(text: str, characters: str) -> Numbers:
     """The place of each character of a text among `characters`, which are sorted and have them all: int64 (N,)."""
     return np.searchsorted(_codes(characters), _codes(text))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ class TextModality(Modality[list[str]]):
         assert isinstance(options, TextTrainOptions), "the modality's own options are given"
         return token_data(load_text(paths, options.text_field, progress), options, kept, progress)
 
-    def take(self, data: Any, options: TrainOptions, kept: Mapping[str, bytes], progress: Progress) -> TokenData:
+    def take(self, data: object, options: TrainOptions, kept: Mapping[str, bytes], progress: Progress) -> TokenData:
         assert isinstance(options, TextTrainOptions), "the modality's own options are given"
         if not isinstance(data, TextData):
             raise GenzooError(f"data {options.data!r} gave a {type(data).__name__}, not a genzoo.TextData")
@@ -49,7 +49,7 @@ class TextModality(Modality[list[str]]):
 
     # Samples
 
-    def check(self, samples: Any, count: int, data: DataSpec, *, strict: bool = False) -> list[str]:
+    def check(self, samples: object, count: int, data: DataSpec, *, strict: bool = False) -> list[str]:
         if not isinstance(samples, list) or not all(isinstance(text, str) for text in samples):
             raise GenzooError(f"the model gave {type(samples).__name__} for {count} texts; promised is a list of texts")
         if len(samples) != count:
@@ -60,7 +60,7 @@ class TextModality(Modality[list[str]]):
         return [text for part in parts for text in part]
 
     def write(
-        self, samples: list[str], path: Path, facts: Mapping[str, Any], options: WriteOptions,
+        self, samples: list[str], path: Path, facts: Mapping[str, object], options: WriteOptions,
         labels: Tensor | None = None, classes: Sequence[str] = (),
     ) -> None:  # fmt: skip
         write_texts(samples, path, facts)
@@ -96,7 +96,7 @@ class TextModality(Modality[list[str]]):
 
     # Conformance
 
-    def example(self, folder: Path) -> dict[str, Any]:
+    def example(self, folder: Path) -> dict[str, object]:
         """Sentences of some words."""
         rng = np.random.default_rng(0)
         words = ("the", "cat", "sat", "on", "a", "mat", "and", "then", "it", "ran", "to", "log", "by", "river")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 
-Array = np.ndarray[Any, Any]
+Numbers = npt.NDArray[np.int64]
+Probabilities = npt.NDArray[np.float64]
 ORDERS = range(1, 7)
 
 
@@ -24,19 +24,19 @@ class NGram:
         order: 1 or more.
     """
 
-    def __init__(self, text: Array, size: int, order: int) -> None:
+    def __init__(self, text: Numbers, size: int, order: int) -> None:
         self.size, self.order = size, order
         self._levels = [_Level(text, size, length) for length in range(order)]
 
-    def log_probabilities(self, text: Array, levels: int | None = None) -> Array:
+    def log_probabilities(self, text: Numbers, levels: int | None = None) -> Probabilities:
         """The nats, negative, of each character of a text given those before it, float64 (N,)."""
         probabilities = np.full(len(text), 1 / self.size)
         for length, level in enumerate(self._levels[:levels][: len(text)]):  # a short text has no longer contexts
             probabilities[length:] = level.interpolated(text, probabilities[length:])
-        nats: Array = np.log(probabilities)
+        nats: Probabilities = np.log(probabilities)
         return nats
 
-    def draw(self, count: int, length: int, rng: np.random.Generator) -> Array:
+    def draw(self, count: int, length: int, rng: np.random.Generator) -> Numbers:
         """`count` texts of `length` characters, int64 (count, length)."""
         drawn = np.empty((count, length), np.int64)
         every = np.tile(np.arange(self.size), count)
@@ -53,11 +53,9 @@ class NGram:
 class _Level:
     """The counts of one order: of every passage of `length` characters, and of every such passage with the next."""
 
-    def __init__(self, text: Array, size: int, length: int) -> None:
+    def __init__(self, text: Numbers, size: int, length: int) -> None:
         self.size, self.length = size, length
-        self._tables: list[
-            Array
-        ] = []  # of the passages of 1, 2, ... characters: sorted codes, whose places are numbers
+        self._tables: list[Numbers] = []  # of passages of 1, 2, ... characters: sorted codes, whose places are numbers
         number = np.zeros(len(text) - length, np.int64)
         for place in range(length):
             codes = number * size + text[place : len(text) - length + place]
@@ -72,12 +70,12 @@ class _Level:
         once, twice = (int((counts == n).sum()) for n in (1, 2))
         self.discount = once / (once + 2 * twice) if once else 0.5
 
-    def interpolated(self, text: Array, lower: Array) -> Array:
+    def interpolated(self, text: Numbers, lower: Probabilities) -> Probabilities:
         """p of the characters of a text from the `length`-th on, given `lower`, p by the order below."""
         windows = np.lib.stride_tricks.sliding_window_view(text, self.length + 1)
         return self.mixed(windows, lower)
 
-    def mixed(self, windows: Array, lower: Array) -> Array:
+    def mixed(self, windows: Numbers, lower: Probabilities) -> Probabilities:
         """p of the last character of each row of `windows`, (N, length + 1), given that of the order below, (N,)."""
         number = np.zeros(len(windows), np.int64)
         for place, table in enumerate(self._tables):
@@ -89,14 +87,14 @@ class _Level:
         return np.where(total > 0, higher, lower)
 
 
-def _find(table: Array, codes: Array) -> Array:
+def _find(table: Numbers, codes: Numbers) -> Numbers:
     """The place of each code in a sorted table, or -1, which the last entry of the counts (0) stands for."""
     place = np.searchsorted(table, codes)
     place[place == len(table)] = 0
     return np.where((codes >= 0) & (table[place] == codes), place, -1) if len(table) else np.full(len(codes), -1)
 
 
-def best_order(train: Array, validation: Array, size: int) -> int:
+def best_order(train: Numbers, validation: Numbers, size: int) -> int:
     """The order that says a validation text best, learnt from a training text."""
     if len(train) <= max(ORDERS):
         return 1

@@ -29,7 +29,7 @@ class TextReference(Reference[TextSubject]):
     columns = {"floor": "real text", "baseline": "best n-gram"}  # noqa: RUF012
     legend = "what passages of the held-out text score (real text), and the best n-gram model of the training text"
 
-    def __init__(self, empty: TextSubject, protocol: Mapping[str, Any], heading: str, count: int) -> None:
+    def __init__(self, empty: TextSubject, protocol: Mapping[str, object], heading: str, count: int) -> None:
         self.empty, self.protocol, self.heading, self.count = empty, protocol, heading, count
         self._lengths: list[int] = []  # of the samples that were drawn first, in characters
 
@@ -43,11 +43,11 @@ class TextReference(Reference[TextSubject]):
         trivial = baseline_texts(self.empty, lengths)
         return {"floor": replace(self.empty, samples=real), "baseline": replace(self.empty, samples=trivial)}
 
-    def facts(self, subject: TextSubject) -> dict[str, Any]:
+    def facts(self, subject: TextSubject) -> dict[str, object]:
         model: Any = subject.model  # of text, so that it has a tokeniser
         return {"tokenizer": model.tokenizer.name if model else None}
 
-    def illustrate(self, subject: TextSubject, folder: Path, facts: Mapping[str, Any]) -> None:
+    def illustrate(self, subject: TextSubject, folder: Path, facts: Mapping[str, object]) -> None:
         write_texts(subject.samples[:SHOWN], folder / "samples.txt", facts)
 
 

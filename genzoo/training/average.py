@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from genzoo.interface.run import State
 
 
 class EMA:
@@ -49,11 +50,11 @@ class EMA:
         for parameter, value in zip(self._parameters, values, strict=True):
             parameter.copy_(value)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """The average and the number of updates."""
         return {"updates": self.updates, "average": list(self._average)}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """The inverse of `state_dict`."""
         self.updates = state["updates"]
         for mine, saved in zip(self._average, state["average"], strict=True):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -21,7 +21,7 @@ from genzoo.sampling.draw import draw, labels_of_samples
 from genzoo.training.logbook import NotFinite
 from genzoo.training.run import Engine, TrainingRun
 
-Watch = Callable[[str, dict[str, Any]], list[str]]
+Watch = Callable[[str, dict[str, object]], list[str]]
 T = TypeVar("T")
 HELD_OUT = "validation/"  # before the names of scores on held-out data
 STOP_CHECK = 8  # several processes agree on stopping this often, in steps
@@ -114,7 +114,7 @@ class Between(Engine):
             scores = self._modality.score(run.model, run.dataset, run.data, self._drawn)
         return {f"{HELD_OUT}{name}": value for name, value in scores.items()}
 
-    def _drawn(self, count: int) -> Any:
+    def _drawn(self, count: int) -> object:
         return draw(self.run.model, count, seed=self.run.options.seed, options=self._sample_options)
 
     def _keep_best(self, values: dict[str, float]) -> None:
@@ -167,7 +167,7 @@ class Between(Engine):
         run.accelerator.wait_for_everyone()
         self._saved_step = run.step
 
-    def save_model(self, best: dict[str, Any] | None = None) -> None:
+    def save_model(self, best: dict[str, object] | None = None) -> None:
         """Write `model/`, with averaged weights if the model keeps an average; or `best/`, with these facts."""
         run = self.run
         with run.as_sampled():
@@ -178,7 +178,7 @@ class Between(Engine):
             folder = run.folder.model_folder if best is None else run.folder.best_folder
             checkpoint.save_model(folder, facts | {"step": run.step} | (best or {}), needed)
 
-    def tell(self, hook: str, **arguments: Any) -> None:
+    def tell(self, hook: str, **arguments: object) -> None:
         """Call a `genzoo_run_...` hook. A watcher that fails is reported and ends nothing."""
         if self.run.is_main:
             for failure in self._watch(hook, {"run": self.run, **arguments}):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import warnings
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import torch
 
@@ -16,7 +15,7 @@ from genzoo.runs.folder import RunFolder
 from genzoo.training.processes import Processes
 
 
-def environment(plugin: str, processes: Processes) -> dict[str, Any]:
+def environment(plugin: str, processes: Processes) -> dict[str, object]:
     """The machine, its device, and the versions of what computes, for `run.json`."""
     device = processes.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()

@@ -6,10 +6,11 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
+
+from genzoo.interface.run import State
 
 
 class NotFinite(ArithmeticError):
@@ -80,12 +81,12 @@ class Logbook:
                 file.write(json.dumps(line) + "\n")
         return line
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """What a checkpoint holds of it, settled."""
         self.settle()
         return {"window": self._window, "line": list(self._line)}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """The inverse of `state_dict`."""
         self._window, (step, seconds) = state["window"], state["line"]
         self._line = (int(step), float(seconds))

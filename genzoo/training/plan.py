@@ -26,7 +26,7 @@ class Plan:
     spec: GeneratorSpec
     plugin: Plugin
     preset: str | None
-    config: Any
+    config: object
     training: TrainOptions
     folder: RunFolder | None = None
 
@@ -55,9 +55,9 @@ def list_models() -> list[GeneratorSpec]:
 
 def plan(
     model: str,
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     *,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     config_file: str | None = None,
     preset: str | None = None,
 ) -> Plan:
@@ -66,11 +66,12 @@ def plan(
     plugin, spec = registry().generators.get(model)
     file = read_toml(config_file) if config_file else {}
     settings = dict(settings or {})
-    preset = preset or settings.pop("preset", None) or file.pop("preset", None)
-    if preset is not None and preset not in spec.presets:
-        raise unknown(f"preset of {spec.name}", str(preset), spec.presets)
+    name = preset or settings.pop("preset", None) or file.pop("preset", None)
+    if name is not None and name not in spec.presets:
+        raise unknown(f"preset of {spec.name}", str(name), spec.presets)
+    preset = None if name is None else str(name)
     layers = [spec.defaults, spec.presets[preset] if preset else {}, file, settings, options]
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for layer in layers:
         if "steps" in layer or "epochs" in layer:  # the nearest word on how long decides
             values.pop("steps", None)
@@ -96,11 +97,11 @@ def plan_resume(folder: RunFolder, *, steps: int | None, device: str | None, thr
     if folder.status == "finished" and training.steps <= folder.step:
         raise UsageError(f"run {folder.name!r} is finished after {folder.step} steps; give --steps to train it further")
     owner = f"{spec.name} ({plugin.distribution} {plugin.version})"
-    config: Any = build(spec.config, folder.record["options"], owner)
+    config: object = build(spec.config, folder.record["options"], owner)
     return Plan(spec, plugin, folder.record.get("preset"), config, training, folder)
 
 
-def _sorted(spec: GeneratorSpec, values: dict[str, Any]) -> tuple[Any, TrainOptions]:
+def _sorted(spec: GeneratorSpec, values: dict[str, object]) -> tuple[object, TrainOptions]:
     """The model's own options, and those of every training."""
     kind = registry().modalities.get(spec.modality)[1].train_options
     of_model, of_training = options_of(spec.config), options_of(kind)
@@ -109,7 +110,7 @@ def _sorted(spec: GeneratorSpec, values: dict[str, Any]) -> tuple[Any, TrainOpti
             raise unknown(f"option of {spec.name}", name, [*of_model, *of_training])
     if "batch_size" in values and not spec.mini_batches:
         raise UsageError(f"{spec.name} sees all data in every step; leave --batch-size out")
-    config: Any = build(spec.config, {k: v for k, v in values.items() if k in of_model}, spec.name)
+    config: object = build(spec.config, {k: v for k, v in values.items() if k in of_model}, spec.name)
     training = build(kind, {k: v for k, v in values.items() if k in of_training}, spec.name)
     if training.steps is None and training.epochs is None:
         raise UsageError(f"{spec.name} has no default length; give --steps or --epochs")

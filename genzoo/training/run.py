@@ -16,7 +16,7 @@ from genzoo.interface.dataset import Batch, Dataset, Share
 from genzoo.interface.errors import GenzooError, GenzooWarning
 from genzoo.interface.generator import Generator
 from genzoo.interface.randomness import seeded
-from genzoo.interface.run import Run, Stateful
+from genzoo.interface.run import Run, State, Stateful
 from genzoo.interface.specs import DataSpec, TrainOptions
 from genzoo.kernels.devices import peak_flops
 from genzoo.runs.folder import RunFolder
@@ -24,7 +24,7 @@ from genzoo.training.average import EMA
 from genzoo.training.logbook import Logbook
 from genzoo.training.processes import Processes
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 SIGTERM = 15
 
 
@@ -33,7 +33,7 @@ class Checkpoint:
     """What a run goes on from."""
 
     step: int
-    state: dict[str, Any]
+    state: State
 
 
 class TrainingRun(Run):
@@ -88,7 +88,7 @@ class TrainingRun(Run):
 
     # Steps
 
-    def batches(self, **how: Any) -> Iterator[Any]:
+    def batches(self, **how: object) -> Iterator[Any]:
         if not self.model.spec.mini_batches:
             raise TypeError(f"model {self.model.spec.name!r} says mini_batches=False: use run.steps()")
         options, processes = self.options, self.processes
@@ -112,11 +112,11 @@ class TrainingRun(Run):
 
     # Models and optimisers
 
-    def prepare(self, *objects: Any) -> Any:
+    def prepare(self, *objects: object) -> Any:
         ready = tuple(self._prepared(item) for item in objects)
         return ready[0] if len(ready) == 1 else ready
 
-    def _prepared(self, item: Any) -> Any:
+    def _prepared(self, item: object) -> object:
         if isinstance(item, nn.Module):
             wrapped = self.processes.number > 1 or self.accelerator.mixed_precision != "no"
             return self.accelerator.prepare_model(item, device_placement=False) if wrapped else item
@@ -127,7 +127,7 @@ class TrainingRun(Run):
         self.optimizers.append(item)
         return item if self.accelerator.scaler is None else self.accelerator.prepare_optimizer(item)
 
-    def _restore(self, optimizer: torch.optim.Optimizer, saved: Sequence[dict[str, Any]]) -> None:
+    def _restore(self, optimizer: torch.optim.Optimizer, saved: Sequence[State]) -> None:
         """Load the state of the next optimiser."""
         if len(saved) <= len(self.optimizers):
             raise GenzooError(f"the checkpoint of run {self.name!r} has {len(saved)} optimisers; the model has more")

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from genzoo.interface.dataset import Dataset, Progress, silent
 from genzoo.interface.errors import GenzooError, Interrupted, one_line
@@ -35,10 +34,10 @@ def train(
     *,
     preset: str | None = None,
     config: str | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     watchers: Sequence[object] = (),
     progress: Progress = silent,
-    **options: Any,
+    **options: object,
 ) -> RunFolder:
     """Train a model.
 
@@ -175,7 +174,7 @@ def _end(run: TrainingRun, between: Between, status: str, error: BaseException |
     between.tell("genzoo_run_ended", status=status, error=error)
 
 
-def _record(planned: Plan, data: DataSpec, model: Generator, processes: Processes) -> dict[str, Any]:
+def _record(planned: Plan, data: DataSpec, model: Generator, processes: Processes) -> dict[str, object]:
     """What `run.json` says of a new run."""
     return {
         "model": planned.spec.name,
