@@ -9,7 +9,8 @@ import pytest
 
 import genzoo
 from genzoo.interface import hookspecs
-from genzoo.registry.plugins import CORE, registry
+from genzoo.registry.installed import CORE
+from genzoo.registry.plugins import registry
 
 ROOT = Path(__file__).parents[1]
 HOUSE = ROOT / "genzoo"

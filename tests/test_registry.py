@@ -9,7 +9,8 @@ import pytest
 
 from genzoo import UsageError
 from genzoo.cli.command import FILE_OF
-from genzoo.registry.plugins import RESERVED_COMMANDS, installed, registry
+from genzoo.registry.installed import installed
+from genzoo.registry.plugins import RESERVED_COMMANDS, registry
 
 MODEL = """
     import genzoo

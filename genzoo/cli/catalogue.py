@@ -8,7 +8,8 @@ from genzoo.cli.options import as_json_option
 from genzoo.cli.output import print_json, printable, say, table
 from genzoo.interface.options import options_of, rows
 from genzoo.interface.specs import GeneratorSpec
-from genzoo.registry.plugins import Plugin, registry
+from genzoo.registry.installed import Plugin
+from genzoo.registry.plugins import registry
 
 
 @click.command("list")

@@ -49,9 +49,13 @@ class Zoo(click.Group):
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
-        except BrokenPipeError:  # click would end with status 1
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
+        except BrokenPipeError as error:  # for which click would end with status 1, without a word
+            try:
+                sys.stdout.flush()
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return 0
+            raise GenzooError("a process that was needed has gone (broken pipe)") from error  # and no reader
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

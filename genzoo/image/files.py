@@ -143,7 +143,7 @@ def _read_all(
     good: dict[Path, T] = {}
     bad: dict[Path, str] = {}
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        warnings.simplefilter("ignore")  # Pillow warns of activity is refused or mended here
+        warnings.simplefilter("ignore")  # Pillow warns of what is refused or mended here
         for path, result in zip(paths, pool.map(lambda p: _attempt(read, p), paths), strict=True):
             if isinstance(result, str):
                 bad[path] = result

@@ -8,7 +8,8 @@ import subprocess
 import sys
 
 from genzoo.interface.errors import GenzooError, UsageError
-from genzoo.registry.plugins import CORE, installed, registry
+from genzoo.registry.installed import CORE, installed
+from genzoo.registry.plugins import registry
 
 
 def install(packages: list[str], *, editable: bool = False, upgrade: bool = False) -> list[str]:

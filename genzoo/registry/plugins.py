@@ -1,18 +1,16 @@
-"""Plugins: found by entry point, loaded one by one. One that fails is kept with the reason; the others work."""
+"""Plugins loaded one by one. One that fails is kept with the reason; the others work."""
 
 from __future__ import annotations
 
 import inspect
 import os
 import re
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from time import perf_counter
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -28,138 +26,11 @@ from genzoo.interface.specs import (
     ModalitySpec,
     load_target,
 )
+from genzoo.registry.installed import CORE, Plugin, installed
+from genzoo.registry.shelf import AnySpec, Shelf, same_name
 
 if TYPE_CHECKING:
     from genzoo.interface.modality import Modality
-
-GROUP = "genzoo"
-CORE = "genzoo"  # the distribution whose plugins come first, and whose names others cannot take
-Spec = TypeVar("Spec", ModalitySpec, GeneratorSpec, DatasetSpec, CommandSpec, MetricSpec, FeatureSpec)
-AnySpec = ModalitySpec | GeneratorSpec | DatasetSpec | CommandSpec | MetricSpec | FeatureSpec
-
-
-@dataclass
-class Plugin:
-    """One entry point: its name, its distribution, and what became of it.
-
-    `status` is "loaded", "blocked" or "failed"; `problems` says in words what is wrong, one text each; `seconds` is
-    how long importing it and calling its hooks took.
-    """
-
-    name: str
-    distribution: str
-    version: str
-    status: str = "loaded"
-    problems: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    module: ModuleType | None = None
-
-
-def installed() -> Iterator[tuple[Plugin, str]]:
-    """The entry points of the group `genzoo` and the modules they name, from the distributions on `sys.path`.
-
-    What `importlib.metadata.entry_points` would give; importing that takes a fifth of the time of `genzoo list`.
-    """
-    seen = set()
-    for folder in sys.path:
-        try:
-            names = sorted(os.listdir(folder or "."))
-        except OSError:
-            continue
-        for name in names:
-            if not name.endswith((".dist-info", ".egg-info")):
-                continue
-            path = os.path.join(folder, name)
-            entries = list(_entries(_text(path, "entry_points.txt")))
-            if not entries:
-                continue
-            about = _text(path, "METADATA") or _text(path, "PKG-INFO")
-            headers = dict(re.findall(r"^(Name|Version): *(.+?)\s*$", about.partition("\n\n")[0], flags=re.MULTILINE))
-            distribution = re.sub(r"[-_.]+", "-", headers.get("Name", name.partition("-")[0])).lower()
-            if distribution in seen:  # the first on the path is the one that is imported
-                continue
-            seen.add(distribution)
-            for entry, target in entries:
-                yield Plugin(entry, distribution, headers.get("Version", "")), target
-
-
-def _entries(text: str) -> Iterator[tuple[str, str]]:
-    """Names and modules in our group of an `entry_points.txt`; extras (`name = module [extra]`) are left out."""
-    inside = False
-    for line in text.splitlines():
-        line = line.strip()
-        if line.startswith("["):
-            inside = line == f"[{GROUP}]"
-        elif inside and (match := re.match(r"([^#;=\s][^=]*?)\s*=\s*([\w.]+)", line)):
-            yield match[1], match[2]
-
-
-def _text(folder: str, name: str) -> str:
-    try:
-        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
-class Shelf(Generic[Spec]):
-    """The specs of one kind by name. What two distributions give under one name is had as `distribution/name`; measures
-    and features of two modalities may share a name."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self._entries: list[tuple[Plugin, Spec]] = []
-
-    def add(self, plugin: Plugin, spec: Spec) -> None:
-        for other, present in self._entries:
-            if not _same_name(present, spec):
-                continue
-            for one, two in ((plugin, other), (other, plugin)):
-                one.problems.append(
-                    f"{self.kind} {spec.name!r} is also given by {two.distribution}; it is reached as"
-                    f" {one.distribution}/{spec.name}"
-                )
-        self._entries.append((plugin, spec))
-
-    def of_distribution(self, distribution: str, like: Spec) -> bool:
-        """Whether a distribution gives the name of a spec already."""
-        return any(plugin.distribution == distribution and _same_name(spec, like) for plugin, spec in self._entries)
-
-    def get(self, name: str, modality: str | None = None) -> tuple[Plugin, Spec]:
-        """The plugin and spec of `name` or `distribution/name`, among those of a modality. Raises `UsageError`."""
-        entries = self._entries if modality is None else self.of_modality(modality)
-        matches = [(p, s) for p, s in entries if name in (s.name, f"{p.distribution}/{s.name}")]
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            qualified = " or ".join(sorted(f"{p.distribution}/{s.name}" for p, s in matches))
-            raise UsageError(f"{self.kind} {name!r} is given by {len(matches)} plugins; say {qualified}")
-        raise unknown(self.kind, name, [s.name for _, s in entries] if modality else self.names())
-
-    def first(self) -> tuple[Plugin, Spec]:
-        """What came first: genzoo's own."""
-        return self._entries[0]
-
-    def names(self) -> list[str]:
-        """The names that `get` takes, sorted; qualified where two distributions give one name."""
-        return sorted(name for name, _, _ in self)
-
-    def of_modality(self, modality: str) -> list[tuple[Plugin, Spec]]:
-        """Plugins and specs of one modality: genzoo's own in their order, then those of others by name."""
-        entries = [(p, s) for p, s in self._entries if getattr(s, "modality", None) == modality]
-        foreign = [(p, s) for p, s in entries if p.distribution != CORE]
-        foreign.sort(key=lambda entry: (entry[1].name, entry[0].distribution))
-        return [entry for entry in entries if entry[0].distribution == CORE] + foreign
-
-    def __iter__(self) -> Iterator[tuple[str, Plugin, Spec]]:
-        for plugin, spec in sorted(self._entries, key=lambda entry: (entry[1].name, entry[0].distribution)):
-            alone = sum(_same_name(spec, other) for _, other in self._entries) == 1
-            yield (spec.name if alone else f"{plugin.distribution}/{spec.name}"), plugin, spec
-
-
-def _same_name(one: AnySpec, other: AnySpec) -> bool:
-    alike = not isinstance(one, (MetricSpec, FeatureSpec)) or one.modality == getattr(other, "modality", None)
-    return one.name == other.name and alike
 
 
 class Registry:
@@ -258,7 +129,7 @@ class Registry:
             reserved = isinstance(spec, CommandSpec) and spec.name in RESERVED_COMMANDS
             if plugin.distribution != CORE and (reserved or shelf.of_distribution(CORE, spec)):
                 raise ValueError(f"{shelf.kind} {spec.name!r} is genzoo's own; choose another name")
-            twice = any(type(other) is type(spec) and _same_name(other, spec) for other in specs[:number])
+            twice = any(type(other) is type(spec) and same_name(other, spec) for other in specs[:number])
             if twice or shelf.of_distribution(plugin.distribution, spec):
                 raise ValueError(f"{shelf.kind} {spec.name!r} is given twice")
             if isinstance(spec, ModalitySpec):

@@ -11,7 +11,8 @@ from genzoo.interface.errors import GenzooError, UsageError
 from genzoo.interface.files import holds_something
 from genzoo.interface.specs import NAME
 from genzoo.interface.version import __version__
-from genzoo.registry.plugins import CORE, RESERVED_COMMANDS, registry
+from genzoo.registry.installed import CORE
+from genzoo.registry.plugins import RESERVED_COMMANDS, registry
 
 FILES = {  # of the template, by where they go; those of the model are the modality's own
     "pyproject.toml": "pyproject.toml",

@@ -28,7 +28,8 @@ from genzoo.interface.options import build
 from genzoo.interface.provenance import sidecar
 from genzoo.interface.specs import DataSpec, GeneratorSpec, Json, ModalitySpec, TrainOptions
 from genzoo.interface.version import __version__
-from genzoo.registry.plugins import Plugin, registry, spec_of
+from genzoo.registry.installed import Plugin
+from genzoo.registry.plugins import registry, spec_of
 
 FORMAT = 2
 RUN, RESULT = "run.json", "result.json"

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from genzoo.interface.errors import GenzooError, Skip, UsageError, one_line
 from genzoo.interface.specs import GeneratorSpec, Json
-from genzoo.registry.plugins import Plugin, installed, modality_of, registry
+from genzoo.registry.installed import Plugin, installed
+from genzoo.registry.plugins import modality_of, registry
 from genzoo.runs.folder import RunFolder
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from genzoo.interface.errors import UsageError, unknown
 from genzoo.interface.options import build, normalise, options_of, read_toml
 from genzoo.interface.specs import DataSpec, GeneratorSpec, ModalitySpec, TrainOptions
 from genzoo.registry.data import locate
-from genzoo.registry.plugins import Plugin, registry
+from genzoo.registry.installed import Plugin
+from genzoo.registry.plugins import registry
 from genzoo.runs.find import check_writable, runs_folder
 from genzoo.runs.folder import RunFolder, check_free
 
