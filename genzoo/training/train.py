@@ -156,6 +156,8 @@ def _fit(run: TrainingRun, between: Between) -> RunFolder:
             between.draw()
     except BaseException as error:
         _end(run, between, "interrupted" if isinstance(error, (Interrupted, KeyboardInterrupt)) else "failed", error)
+        if isinstance(error, BrokenPipeError):  # no reader of ours, who may go without harm
+            raise GenzooError(f"run {run.name!r} failed: a process that it needs has gone (broken pipe)") from error
         raise
     _end(run, between, "finished", None)
     return run.folder
