@@ -38,7 +38,7 @@ def observe(target: str, model: str, run: str, options: str) -> dict[str, object
     import torch
 
     from genzoo.sampling.draw import sample
-    from genzoo.testing.checks import digest
+    from genzoo.testing.check import digest
     from genzoo.training.train import train
 
     before = _state(torch)

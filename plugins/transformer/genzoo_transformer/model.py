@@ -26,7 +26,7 @@ import genzoo
 from genzoo import DataSpec, Generator, RandomStreams, Run, TextTrainOptions, TokenData, Tokenizer, TrainOptions
 from genzoo_transformer import TransformerOptions, TransformerSampleOptions
 from genzoo_transformer.drawing import Chooser, Until
-from genzoo_transformer.network import build, load_pretrained, settle, silence
+from genzoo_transformer.network import build, find_pretrained, load_pretrained, silence
 
 SCORED = 2**24  # logits that are computed at a time where a text is scored
 RANDOM_CHUNK = 64  # random numbers that are drawn at a time for each text
@@ -50,7 +50,7 @@ class Transformer(Generator):
         if config.from_ is None:
             return config, training
         assert isinstance(training, TextTrainOptions), "the model's modality is text"
-        folder, from_config, max_context_length = settle(config.from_)
+        folder, from_config, max_context_length = find_pretrained(config.from_)
         if training.tokenizer not in (TextTrainOptions().tokenizer, str(folder)):
             raise genzoo.UsageError("--from brings its own tokeniser; leave --tokenizer out")
         context_length = min(config.context_length, max_context_length)
@@ -154,10 +154,10 @@ class Transformer(Generator):
 
     def pieces(self, count: int, options: TransformerSampleOptions, rng: RandomStreams) -> Iterator[list[str]]:
         """What each token adds to each of `count` texts; first the prompt, if there is one."""
-        prompt = self.tokenizer.encode(options.prompt or self.beginning())
+        prompt = self.tokenizer.encode(options.prompt or self.default_prompt())
         if options.prompt is not None:
             yield [options.prompt] * count
-        texts = [Until(self.tokenizer, options.stop, self.ends()) for _ in range(count)]
+        texts = [Until(self.tokenizer, options.stop, self.end_tokens()) for _ in range(count)]
         for tokens in self.tokens(count, prompt, options, rng):
             yield [text.add(token) for text, token in zip(texts, tokens.tolist(), strict=True)]
             if all(text.ended for text in texts):
@@ -193,7 +193,7 @@ class Transformer(Generator):
             return StaticCache(config=self.network.config, max_cache_len=self.config.context_length)
         return DynamicCache(config=self.network.config)
 
-    def beginning(self) -> str:
+    def default_prompt(self) -> str:
         """The prompt of a text that has none: a new line, or the vocabulary's first token if it has no new line."""
         try:
             self.tokenizer.encode("\n")
@@ -201,12 +201,12 @@ class Transformer(Generator):
         except genzoo.UsageError:
             return self.tokenizer.decode([0])
 
-    def ends(self) -> set[int]:
+    def end_tokens(self) -> set[int]:
         """The end-of-text tokens of a pretrained model; none for another."""
-        end_tokens = self.network.config.eos_token_id
-        if end_tokens is None:
+        eos = self.network.config.eos_token_id
+        if eos is None:
             return set()
-        return set(end_tokens) if isinstance(end_tokens, list) else {end_tokens}
+        return set(eos) if isinstance(eos, list) else {eos}
 
     # Export to transformers
 

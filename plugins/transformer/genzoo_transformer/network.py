@@ -1,6 +1,6 @@
 """The networks of transformers: built from options or a pretrained model's configuration, and made faster on CPUs.
 
-Modules are replaced by such as compute the same to rounding; weights keep their names, so that transformers reads them.
+The faster modules compute the same to rounding, and weights keep their names, so that transformers reads them.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def add_dropout(network: nn.Module, probability: float) -> None:
             module.register_forward_hook(lambda module, _inputs, output: module.dropout(output))
 
 
-def settle(name: str) -> tuple[Path, str, int]:
+def find_pretrained(name: str) -> tuple[Path, str, int]:
     """The folder of a pretrained model, downloaded from the hub if it is no folder here, its configuration as JSON, and
     its context length. Raises `UsageError` if there is no such model."""
     folder = Path(name).expanduser()

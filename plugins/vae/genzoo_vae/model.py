@@ -125,7 +125,7 @@ class VAE(Generator):
         bound = self.config.max_log_variance
         return mu, log_var.clamp(-bound, bound)
 
-    def decoded(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+    def decoder_output(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """The decoder's output (B, C, H, W) for z (B, latent_dim): logits with `bernoulli` and `mse`, means with
         `gaussian`."""
         if labels is not None:
@@ -161,7 +161,7 @@ class VAE(Generator):
         images = self.binarized(images)
         mu, log_var = self.posterior(images, labels)
         z = self.reparameterized(mu, log_var)
-        return self.reconstruction_loss(images, self.decoded(z, labels)), gaussian_kl(mu, log_var)
+        return self.reconstruction_loss(images, self.decoder_output(z, labels)), gaussian_kl(mu, log_var)
 
     def reparameterized(self, mu: Tensor, log_var: Tensor) -> Tensor:
         """A draw from N(mu, exp(log_var)), (B, latent_dim), through which gradients pass."""
@@ -259,7 +259,7 @@ class VAE(Generator):
         return self.posterior(images, labels)[0]
 
     def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        output = self.decoded(latents, labels)
+        output = self.decoder_output(latents, labels)
         return output.clamp(0, 1) if self.config.likelihood == "gaussian" else output.sigmoid()
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -285,7 +285,9 @@ class VAE(Generator):
             noise = torch.randn(k, *mu.shape, device=mu.device)
             z = mu + (0.5 * log_var).exp() * noise  # (k, B, latent_dim)
             repeated = images.expand(k, *images.shape).flatten(0, 1)  # (k * B, C, H, W)
-            output = self.decoded(z.flatten(0, 1), None if labels is None else labels.repeat(k))  # (k * B, C, H, W)
+            output = self.decoder_output(
+                z.flatten(0, 1), None if labels is None else labels.repeat(k)
+            )  # (k * B, C, H, W)
             log_px_given_z = -self.reconstruction_loss(repeated, output).view(k, -1)  # (k, B)
             log_pz_over_qz = 0.5 * (noise.square() + log_var - z.square()).sum(2)  # (k, B)
             log_sum = torch.logaddexp(log_sum, (log_px_given_z + log_pz_over_qz).logsumexp(0))

@@ -1,0 +1,126 @@
+"""Promises of a model and of what it draws."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+from genzoo.interface.errors import GenzooError
+from genzoo.interface.specs import load_target
+from genzoo.testing.case import STEPS, Case
+from genzoo.testing.check import digest, hash_of, promised, require, require_samples
+
+# The model
+
+
+@promised
+def target_is_a_generator(case: Case) -> None:
+    """The target names a class that is a `genzoo.Generator` with `fit` and `sample`."""
+    from genzoo.interface.generator import Generator
+
+    try:
+        kind = load_target(case.spec.target, f"model {case.name!r}")
+    except GenzooError as error:
+        raise AssertionError(str(error)) from None
+    require(isinstance(kind, type) and issubclass(kind, Generator), f"{case.spec.target} is not a genzoo.Generator")
+    require(not inspect.isabstract(kind), f"{case.spec.target} lacks {', '.join(kind.__abstractmethods__)}")
+
+
+@promised
+def importing_changes_no_global_state(case: Case) -> None:
+    """Importing the model leaves the default dtype, threads, random states and CUDA as they were."""
+    changed = case.observed["changed"]
+    require(not changed, f"importing {case.spec.target} changes {', '.join(changed)}")
+
+
+@promised
+def training_moves_the_weights(case: Case) -> None:
+    """A short training ends, its logged values are finite, and it changes what is sampled."""
+    lines = case.run.metrics()
+    require(len(lines) >= STEPS, f"{STEPS} steps logged {len(lines)} lines: use run.log, and one step an item")
+    logged = {key for line in lines for key in line if key != "step" and "second" not in key}
+    require(bool(logged), "nothing is logged: call run.log(loss=...)")
+    infinite = [key for line in lines for key, value in line.items() if not math.isfinite(value)]
+    require(not infinite, f"{infinite[:1]} is not finite")
+    weights = _checkpoints(case)
+    require(len(weights) >= 2, "the training wrote no two checkpoints")
+    require(weights[0] != weights[-1], "the weights after the last step are those after the second")
+
+
+def _checkpoints(case: Case) -> list[str]:
+    """Hashes of the weights of the run's checkpoints, oldest first."""
+    from safetensors.torch import load_file
+
+    from genzoo.runs.folder import TENSORS
+
+    every = (load_file(path / TENSORS) for path in reversed(case.run.checkpoints()))
+    return [hash_of({key: value for key, value in state.items() if key.startswith("model.")}) for state in every]
+
+
+# Samples
+
+
+def drawn(case: Case, n: int, seed: int = 3) -> Any:
+    """Samples as the core draws them."""
+    from genzoo.sampling.draw import sample
+
+    return sample(case.model, n, seed=seed)
+
+
+@promised
+def samples_have_their_shape(case: Case) -> None:
+    """0, 1 and 3 samples are that many, of the modality's form: images (N, C, H, W) of floats in [0, 1], texts."""
+    import torch
+
+    from genzoo.interface.randomness import RandomStreams
+
+    for count in (0, 1, 3):
+        model = case.model
+        with torch.no_grad():
+            samples = model.sample(count, options=case.spec.sample_options(), rng=RandomStreams(0, count))
+        require_samples(case, samples, count, f"sample({count})")
+
+
+@promised
+def samples_follow_the_seed(case: Case) -> None:
+    """The same seed gives the same samples, another seed others."""
+    one = digest(drawn(case, 3))
+    require(one == digest(drawn(case, 3)), "two requests with one seed differ: draw from rng alone")
+    require(one != digest(drawn(case, 3, seed=4)), "two seeds give the same samples: draw from rng")
+
+
+@promised
+def samples_do_not_depend_on_how_many(case: Case) -> None:
+    """Sample i is the same whether one or more are asked for."""
+    import torch
+
+    three, one = drawn(case, 3), drawn(case, 1)
+    same = three[:1] == one if isinstance(one, list) else bool(torch.allclose(three[:1], one, atol=1e-4))
+    require(same, "the first of three samples is not the one sample: row i of rng belongs to sample i")
+
+
+@promised
+def sampling_leaves_all_as_it_was(case: Case) -> None:
+    """Sampling changes no weights, no modes and no global random state."""
+    import torch
+
+    from genzoo.sampling.draw import sample
+
+    model = case.model
+    before = hash_of(model.state_dict()), [m.training for m in model.modules()], torch.get_rng_state()
+    grad = torch.is_grad_enabled()
+    sample(model, 2, seed=0)
+    require(hash_of(model.state_dict()) == before[0], "sampling changed the weights or buffers")
+    require([m.training for m in model.modules()] == before[1], "sampling changed modules between train and eval")
+    require(torch.equal(torch.get_rng_state(), before[2]), "sampling moved torch's global random state: draw from rng")
+    require(torch.is_grad_enabled() == grad, "sampling left gradients switched")
+
+
+@promised
+def a_fresh_process_draws_the_same(case: Case) -> None:
+    """A run that another process loads gives the same samples."""
+    from genzoo.sampling.draw import sample
+
+    here = digest(sample(case.run, 2, seed=5, weights="last", device="cpu"))
+    require(case.observed["drawn"] == here, "another process draws other samples: something is not in the state_dict")
