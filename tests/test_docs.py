@@ -149,6 +149,7 @@ def test_the_library_as_it_is_shown(text):
 def test_the_tutorial_of_a_modality_shows_the_plugin_that_is_tested():
     page = (DOCS / "a-modality-of-your-own.md").read_text()
     shown = set(re.findall(r"```{literalinclude} \.\./(\S+)", page))
-    assert shown == {f"tests/curves/genzoo_curves/{name}.py" for name in ("__init__", "modality", "model")}
+    files = ("__init__.py", "modality.py", "model.py", "template/init.py.in")
+    assert shown == {f"tests/curves/genzoo_curves/{name}" for name in files}
     commands = re.findall(r"^\$ genzoo (\w+)", page, flags=re.M)
     assert {"list", "train", "sample", "provenance", "show", "evaluate", "check", "new"} <= set(commands)

@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
+import genzoo
 from genzoo import UsageError
 from genzoo.cli.command import FILE_OF
 from genzoo.registry.installed import installed
@@ -272,3 +273,14 @@ def test_a_watcher_that_fails_is_reported_and_ends_nothing(toy, install, genzoo_
     done = genzoo_command("train", "toy")
     assert done.status == 0
     assert "genzoo_run_logged of watch:watch failed: ValueError: at 4" in done.err
+
+
+def test_what_a_failed_plugin_may_have_given_is_not_just_unknown(toy, install, genzoo_command):
+    run = genzoo.train("toy", sample_every=0)
+    install("broken_plugin", "1 / 0")
+    refused = genzoo_command("train", "mine")
+    assert refused.status == 2
+    assert "unknown model 'mine'" in refused.err
+    assert "(failed to load: broken_plugin; see `genzoo plugins`)" in refused.err
+    run.update(plugin="broken-plugin")
+    assert "needs the plugin broken-plugin, which failed: ZeroDivisionError" in genzoo_command("sample", run.path).err

@@ -630,3 +630,12 @@ def test_a_run_that_goes_on_remembers_its_best(toy, monkeypatch):
     run = genzoo.train("toy", steps=4, eval_every=2, name="one")
     genzoo.resume(run, steps=8)
     assert run.best()["step"] == 2
+
+
+@pytest.mark.parametrize("name", ["run.json", "model", "../escape.json", "", ".hidden", "a/b"])
+def test_data_cannot_have_a_run_keep_what_is_its_own_or_lies_outside(tmp_path, name):
+    from genzoo.runs.folder import create
+
+    with pytest.raises(GenzooError, match="allowed is a file's name that no run has itself"):
+        create(tmp_path / "runs" / "one", {}, {name: b"content"})
+    assert not list(tmp_path.rglob("*.json"))

@@ -195,7 +195,7 @@ def _written(request: Request, samples: object, as_json: bool) -> None:
         if folder.conditional:
             number = None if request.label is None else folder.class_number(request.label)
             labels = labels_of_samples(request.count, data, number)
-        modality_of(data.modality).write(samples, path, request.facts(), request.writing, labels, data.classes)
+        modality_of(data.modality).write(samples, path, request.facts(), request.writing, data, labels)
     place = {} if path is None else {"path": str(path)}
     if as_json:
         drawn = {"samples": samples} if request.writing.printed else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from genzoo.interface.dataset import Dataset, Progress
+from genzoo.interface.errors import UsageError
 from genzoo.interface.measures import EvaluationRequest
 from genzoo.interface.specs import DataSpec, load_target
 from genzoo.registry.data import data_folder
@@ -16,6 +17,9 @@ def request_for(
     folder: RunFolder, n: int | None, seed: int, features: str, data_dir: str | None, progress: Progress
 ) -> EvaluationRequest:
     """The request for the data of a run. Features may keep files in `features/` of the data folder."""
+    modality = folder.data_spec.modality
+    if features != "auto" and not registry().features.of_modality(modality):
+        raise UsageError(f"--features is {features!r}, and {modality} data are not measured in features; leave it out")
     place = data_folder(data_dir or folder.training.data_dir) / "features"
 
     def load_features(name: str, dataset: Dataset, data: DataSpec) -> Any:

@@ -67,7 +67,7 @@ class ImageModality(Modality[Tensor]):
 
     def write(
         self, samples: Tensor, path: Path, facts: Mapping[str, object], options: WriteOptions,
-        labels: Tensor | None = None, classes: Sequence[str] = (),
+        data: DataSpec, labels: Tensor | None = None,
     ) -> None:  # fmt: skip
         assert isinstance(options, ImageWriteOptions), "the modality's own options are given"
         visible = options.visible_label

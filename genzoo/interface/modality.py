@@ -61,7 +61,8 @@ class Modality(ABC, Generic[Samples]):
         return data
 
     def equip(self, model: Generator, kept: Mapping[str, bytes]) -> None:
-        """Give a model, which was just built, what it needs of the files that its run keeps, such as a tokeniser."""
+        """Give a model, which was just built, what it needs of the files that its run keeps, such as a tokeniser. It is
+        called after the model's `__init__`, which knows the `DataSpec` alone."""
 
     # Samples
 
@@ -70,6 +71,11 @@ class Modality(ABC, Generic[Samples]):
         """What a model gave for `count` samples, on the CPU, in the form that all other methods take. Raises
         `GenzooError`, with what was given and what is promised, for what is none; with `strict`, also for what could be
         mended, such as numbers a rounding beside their range."""
+
+    def samples_of(self, batch: Batch, data: DataSpec) -> Samples:
+        """The examples of a batch in the form of samples, to be written beside them. As it stands they are samples, and
+        are checked as these."""
+        return self.check(batch.examples, len(batch), data)
 
     @abstractmethod
     def join(self, parts: Sequence[Samples], data: DataSpec) -> Samples:
@@ -82,24 +88,26 @@ class Modality(ABC, Generic[Samples]):
         path: Path,
         facts: Facts,
         options: WriteOptions,
+        data: DataSpec,
         labels: Tensor | None = None,
-        classes: Sequence[str] = (),
     ) -> None:
         """Write samples, marked as generated.
 
         Args:
-            path: a file with one of the suffixes of `WriteOptions`, or the folder that its `suffix` asked for. What
-                is there is replaced.
+            path: a file with one of the suffixes of `WriteOptions` (in upper case too), or the folder that its `suffix`
+                asked for. What is there is replaced.
             facts: their provenance (`RunFolder.provenance`), to be written inside the file, or beside it by
                 `genzoo.write_file(path, content, facts)`.
             options: an instance of the spec's `write_options`.
-            labels: the class of each, int64 (N,), of a conditional model; `classes` are their names.
+            data: what the data are like: `data.classes` names the labels, and `data.extra` has what the modality put
+                there itself, such as the names of columns.
+            labels: the class of each, int64 (N,), of a conditional model.
         """
 
     def write_rows(self, rows: Sequence[Samples], path: Path, facts: Facts, data: DataSpec) -> None:
-        """Write rows of samples that belong together, such as examples above what a model makes of them. As it stands,
-        one after another."""
-        self.write(self.join(rows, data), path, facts, self.spec.write_options())
+        """Write rows of samples that belong together: `genzoo reconstruct` gives up to eight examples and then what the
+        model makes of them, in turn; `genzoo interpolate` a row a pair. As it stands, one after another."""
+        self.write(self.join(rows, data), path, facts, self.spec.write_options(), data)
 
     @abstractmethod
     def preview(self, path: Path) -> Tensor | str:
@@ -128,6 +136,8 @@ class Modality(ABC, Generic[Samples]):
         """What a model is scored on while it trains (`--eval-every`), from validation data alone and in bounded time.
         It is called with the model as it is sampled from. As it stands, the means of what `evaluate` gives for up to
         1,000 validation examples.
+
+        Returns numbers by name; they are logged, and named by `Generator.best_by`, with `validation/` before.
 
         Args:
             dataset: placed on the model's device.
@@ -158,6 +168,6 @@ class Modality(ABC, Generic[Samples]):
 
     def promises(self) -> Sequence[Callable[[Generator, Batch], None]]:
         """What `genzoo check` checks of models of this modality besides. Each function has the name of its check and,
-        as docstring, the promise; it is given a trained model and a few held-out examples, and fails by raising
+        as docstring, the promise; it is given a trained model and a batch of held-out examples, and fails by raising
         `AssertionError` with what it saw. One that has no meaning for the model raises `genzoo.testing.Skip`."""
         return ()

@@ -46,6 +46,7 @@ class Registry:
         self.commands: Shelf[CommandSpec] = Shelf("command")
         self.metrics: Shelf[MetricSpec] = Shelf("measure")
         self.features: Shelf[FeatureSpec] = Shelf("features")
+        self.loaded: dict[str, Modality[Any]] = {}  # modalities that were asked for
         self._shelves: dict[str, dict[type, Shelf[Any]]] = {
             "genzoo_modalities": {ModalitySpec: self.modalities},
             "genzoo_generators": {GeneratorSpec: self.generators},
@@ -87,6 +88,9 @@ class Registry:
                 continue
             for spec in specs:
                 self._shelf(spec).add(plugin, spec)
+        failed = [plugin.name for plugin in self.plugins if plugin.status == "failed"]
+        for shelf in (self.modalities, self.generators, self.datasets, self.commands):
+            shelf.failed = failed
 
     def _import(self, plugin: Plugin, target: str) -> list[AnySpec]:
         """What a plugin's hooks give. Raises whatever is wrong with it."""
@@ -236,7 +240,10 @@ def registry() -> Registry:
 def modality_of(name: str) -> Modality[Any]:
     """The modality of a name, as its plugin gives it; imports what is heavy. Raises `UsageError` for one that is not
     installed, `GenzooError` if it cannot be loaded."""
-    return _loaded(*registry().modalities.get(name))
+    known = registry()
+    if name not in known.loaded:
+        known.loaded[name] = _loaded(*known.modalities.get(name))
+    return known.loaded[name]
 
 
 def _loaded(plugin: Plugin, spec: ModalitySpec) -> Modality[Any]:
@@ -256,4 +263,7 @@ def spec_of(model: str, distribution: str, owner: str) -> tuple[GeneratorSpec, P
     for _, plugin, spec in registry().generators:
         if spec.name == model and plugin.distribution == distribution:
             return spec, plugin
+    for plugin in registry().plugins:
+        if plugin.distribution == distribution and plugin.status == "failed":
+            raise UsageError(f"{owner} needs the plugin {distribution}, which failed: {'; '.join(plugin.problems)}")
     raise UsageError(f"{owner} needs the plugin {distribution} with model {model!r}; it is not installed")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 from genzoo.interface.errors import UsageError, unknown
@@ -26,6 +26,7 @@ class Shelf(Generic[Spec]):
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
+        self.failed: Sequence[str] = ()  # plugins that may have given what is missing here
         self._entries: list[tuple[Plugin, Spec]] = []
 
     def add(self, plugin: Plugin, spec: Spec) -> None:
@@ -52,7 +53,10 @@ class Shelf(Generic[Spec]):
         if matches:
             qualified = " or ".join(sorted(f"{p.distribution}/{s.name}" for p, s in matches))
             raise UsageError(f"{self.kind} {name!r} is given by {len(matches)} plugins; say {qualified}")
-        raise unknown(self.kind, name, [s.name for _, s in entries] if modality else self.names())
+        error = unknown(self.kind, name, [s.name for _, s in entries] if modality else self.names())
+        if self.failed:
+            error = UsageError(f"{error} (failed to load: {', '.join(self.failed)}; see `genzoo plugins`)")
+        raise error
 
     def first(self) -> tuple[Plugin, Spec]:
         """What came first: genzoo's own."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +35,10 @@ from genzoo.registry.plugins import registry, spec_of
 FORMAT = 2
 RUN, RESULT = "run.json", "result.json"
 MANIFEST, STATE, TENSORS = "manifest.json", "state.json", "state.safetensors"  # of a checkpoint, model/ and best/
+RESERVED = (
+    RUN, "metrics.jsonl", "run.lock", "show.png", "checkpoints", "model", "best", "samples", "evaluations",
+    "tensorboard",
+)  # fmt: skip
 KEYS = (
     "model", "plugin", "options", "training", "data_spec", "kept", "status", "step", "steps_total", "seconds",
     "started",
@@ -278,6 +283,9 @@ def create(path: Path, record: Mapping[str, object], kept: Mapping[str, bytes]) 
     """A new run's folder, with files that it is to keep of its data. Raises `UsageError` if it exists, `GenzooError` if
     it cannot be written."""
     check_free(path)
+    for name in kept:
+        if name in RESERVED or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+            raise GenzooError(f"the data ask a run to keep {name!r}; allowed is a file's name that no run has itself")
     try:
         path.mkdir(parents=True)
         for part in ("checkpoints", "samples"):

@@ -54,8 +54,8 @@ def reconstruct(
     modality = modality_of(model.spec.modality)
     with torch.no_grad():
         copies = method(originals.examples.to(model.device), **labels)
-    count = len(originals)
-    return tuple(modality.check(samples, count, model.data) for samples in (originals.examples, copies))
+    checked = modality.check(copies, len(originals), model.data)
+    return modality.samples_of(originals, model.data), checked
 
 
 def interpolate(

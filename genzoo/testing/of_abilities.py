@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genzoo.interface.errors import Skip
+from genzoo.interface.errors import Skip, one_line
 from genzoo.interface.options import options_of
 from genzoo.testing.case import Case
 from genzoo.testing.check import promised, require, require_samples
@@ -33,9 +33,14 @@ def reconstructions_are_samples(case: Case) -> None:
     """`reconstruct` gives as many examples back, of the modality's form."""
     import torch
 
-    model, batch = case.having("Reconstructs", "reconstruct"), case.batch()
+    from genzoo.interface.generator import ability
+
+    model, batch = case.model, case.batch()
+    if (method := ability(model, "reconstruct")) is None:
+        raise Skip("the model does not reconstruct")
     with torch.no_grad():
-        require_samples(case, model.reconstruct(batch.examples), len(batch), "what reconstruct gives")
+        require_samples(case, method(batch.examples), len(batch), "what reconstruct gives")
+        case.modality.samples_of(batch, model.data)
 
 
 @promised
@@ -83,9 +88,11 @@ def promises_of_the_modality_are_kept(case: Case) -> None:
             with torch.no_grad():
                 promise(model, batch)
         except AssertionError as error:
-            raise AssertionError(f"{promise.__name__}: {error}") from None
+            raise AssertionError(f"{promise.__name__}: {str(error) or 'an assertion without a word'}") from None
         except Skip as skip:
             reasons.append(str(skip))
+        except Exception as error:
+            raise AssertionError(f"{promise.__name__}: {one_line(error)}") from error
     if len(reasons) == len(promises):
         raise Skip("; ".join(reasons))
 

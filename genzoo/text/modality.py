@@ -61,7 +61,7 @@ class TextModality(Modality[list[str]]):
 
     def write(
         self, samples: list[str], path: Path, facts: Mapping[str, object], options: WriteOptions,
-        labels: Tensor | None = None, classes: Sequence[str] = (),
+        data: DataSpec, labels: Tensor | None = None,
     ) -> None:  # fmt: skip
         write_texts(samples, path, facts)
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor
 
-from genzoo.interface.errors import UsageError
 from genzoo.interface.generator import Generator
 from genzoo.interface.measures import EvaluationRequest, Reference
 from genzoo.interface.specs import DataSpec
@@ -53,8 +52,6 @@ class TextReference(Reference[TextSubject]):
 
 def text_reference(dataset: TokenData, data: DataSpec, request: EvaluationRequest) -> TextReference:
     """The texts of a protocol."""
-    if request.features != "auto":
-        raise UsageError(f"--features is {request.features!r}, and text is not measured in features; leave it out")
     train = "".join(dataset.text.part("train"))[-CHARACTERS:]
     validation = "".join(dataset.text.part("validation"))[:CHARACTERS]
     test = "".join(dataset.text.part("test"))[:CHARACTERS]

@@ -138,7 +138,7 @@ class Between(Engine):
         path = run.folder.training_sample(run.step, options.suffix(None))
         facts = run.folder.provenance(run.options.seed, step=run.step)
         labels = labels_of_samples(count, run.data) if conditional else None
-        self._modality.write(samples, path, facts, options, labels, run.data.classes)
+        self._modality.write(samples, path, facts, options, run.data, labels)
         return path
 
     def save(self) -> None:

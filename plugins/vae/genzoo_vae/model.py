@@ -285,9 +285,8 @@ class VAE(Generator):
             noise = torch.randn(k, *mu.shape, device=mu.device)
             z = mu + (0.5 * log_var).exp() * noise  # (k, B, latent_dim)
             repeated = images.expand(k, *images.shape).flatten(0, 1)  # (k * B, C, H, W)
-            output = self.decoder_output(
-                z.flatten(0, 1), None if labels is None else labels.repeat(k)
-            )  # (k * B, C, H, W)
+            repeated_labels = None if labels is None else labels.repeat(k)  # (k * B,)
+            output = self.decoder_output(z.flatten(0, 1), repeated_labels)  # (k * B, C, H, W)
             log_px_given_z = -self.reconstruction_loss(repeated, output).view(k, -1)  # (k, B)
             log_pz_over_qz = 0.5 * (noise.square() + log_var - z.square()).sum(2)  # (k, B)
             log_sum = torch.logaddexp(log_sum, (log_px_given_z + log_pz_over_qz).logsumexp(0))

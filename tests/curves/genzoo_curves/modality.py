@@ -61,9 +61,9 @@ class CurveModality(Modality):  # a sample is a float32 tensor (T,), several are
     def join(self, parts, data):
         return torch.cat(parts) if parts else torch.empty(0, *data.shape)
 
-    def write(self, samples, path, facts, options, labels=None, classes=()):
+    def write(self, samples, path, facts, options, data, labels=None):
         rows = [[f"{x:.{options.decimals}f}" for x in curve] for curve in samples.tolist()]
-        names = [[]] * len(rows) if labels is None else [[classes[label]] for label in labels.tolist()]
+        names = [[]] * len(rows) if labels is None else [[data.classes[label]] for label in labels.tolist()]
         buffer, heading = io.StringIO(), [*([] if labels is None else ["label"]), *range(samples.shape[1])]
         csv.writer(buffer).writerows([heading, *(name + row for name, row in zip(names, rows, strict=True))])
         genzoo.write_file(path, buffer.getvalue().encode(), facts)
@@ -79,13 +79,13 @@ class CurveModality(Modality):  # a sample is a float32 tensor (T,), several are
         return CurveReference(dataset, data, request)
 
     def example(self, folder):
-        labels = torch.arange(60) % 3
-        self.write(load_waves(folder)[0][:60], folder / "curves.csv", None, self.spec.write_options(), labels, KINDS)
-        return {"data": str(folder / "curves.csv")}
+        data = CurveData(load_waves(folder)[0][:60], torch.arange(60) % 3, KINDS, share=0.1)
+        path, spec = folder / "curves.csv", data.spec("made-up")
+        self.write(data.values, path, None, self.spec.write_options(), spec, data.labels)
+        return {"data": str(path)}
 
 
-def read_table(path):
-    """The curves of a .csv, (N, T), and the names of their classes, none without a column `label`."""
+def read_table(path):  # curves (N, T), and the names of their classes, none without a column `label`
     with open(path, encoding="utf-8", newline="") as file:
         header, *rows = [row for row in csv.reader(file) if row]
     names = [row.pop(0) for row in rows] if header[0] == "label" else []
@@ -129,7 +129,7 @@ class CurveReference(Reference):
 
     def illustrate(self, subject, folder, facts):
         curves = genzoo.modality_of("curves")
-        curves.write(subject.samples[:16], folder / "samples.csv", facts, curves.spec.write_options())
+        curves.write(subject.samples[:16], folder / "samples.csv", facts, curves.spec.write_options(), subject.data)
 
 
 def spectrum_distance(subject):  # the mean absolute difference, in decades
