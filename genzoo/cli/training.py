@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,9 +13,10 @@ from genzoo.cli.progress import Watched
 from genzoo.interface.options import read_pairs
 from genzoo.interface.specs import GeneratorSpec
 from genzoo.registry.plugins import registry
-from genzoo.runs.find import find_run
-from genzoo.runs.folder import RunFolder
 from genzoo.training.plan import plan
+
+if TYPE_CHECKING:
+    from genzoo.runs.folder import RunFolder
 
 
 class Models(click.Group):
@@ -102,8 +103,11 @@ def resume_command(run: str, runs_dir: str | None, as_json: bool, **changes: Any
 
     RUN is a run's folder or name, or a model's name for its newest run that is not finished.
     """
-    folder = find_run(run, runs_dir, to_resume=True)
+    from genzoo.runs.find import find_run
+    from genzoo.runs.folder import RunFolder
     from genzoo.training.train import resume
+
+    folder = find_run(run, runs_dir, to_resume=True)
 
     with Watched() as watched:
         resume(folder, watchers=watched.watchers, progress=watched.data, **changes)

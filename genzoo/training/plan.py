@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genzoo.interface.errors import UsageError, unknown
 from genzoo.interface.options import build, normalise, options_of, read_toml
@@ -15,8 +15,9 @@ from genzoo.interface.specs import DataSpec, GeneratorSpec, ModalitySpec, TrainO
 from genzoo.registry.data import locate
 from genzoo.registry.installed import Plugin
 from genzoo.registry.plugins import registry
-from genzoo.runs.find import check_writable, runs_folder
-from genzoo.runs.folder import RunFolder, check_free
+
+if TYPE_CHECKING:
+    from genzoo.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,9 @@ def plan(
         values.update({normalise(name): value for name, value in layer.items()})
     decided = Plan(spec, plugin, preset, *_sorted(spec, values))
     training = _resolved(decided.training, decided.modality)
+    from genzoo.runs.find import check_writable, runs_folder  # a wrong option is refused before any run is looked at
+    from genzoo.runs.folder import check_free
+
     folder = runs_folder(training.runs_dir)
     check_writable(folder)
     if training.name is not None:
