@@ -105,9 +105,9 @@ def resume_command(run: str, runs_dir: str | None, as_json: bool, **changes: Any
     """
     from genzoo.runs.find import find_run
     from genzoo.runs.folder import RunFolder
-    from genzoo.training.train import resume
 
     folder = find_run(run, runs_dir, to_resume=True)
+    from genzoo.training.train import resume
 
     with Watched() as watched:
         resume(folder, watchers=watched.watchers, progress=watched.data, **changes)
