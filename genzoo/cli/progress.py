@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from genzoo.cli.output import say
+from genzoo.interface.specs import VALIDATION
 
 if TYPE_CHECKING:
     from genzoo.interface.run import Run
 
 PLAIN_EVERY = 5.0  # seconds between plain lines
 NOT_BEFORE = 1.0  # seconds that reading or sampling may take without a word
-HELD_OUT = "validation/"  # before the names of scores, which a bar has no room for
 PER_SECOND = "_per_second"
 
 
@@ -101,7 +101,7 @@ def bar() -> Display:
             self._progress.start()
 
         def genzoo_run_logged(self, values: dict[str, float]) -> None:
-            shown = {name: value for name, value in values.items() if not name.startswith(HELD_OUT)}
+            shown = {name: value for name, value in values.items() if not name.startswith(VALIDATION)}
             note = f"{speed(values)}  {losses(shown)}"
             self._progress.update(self._task, note=note[: max(20, self._console.width - 50)])  # on one line
 

@@ -16,6 +16,7 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 Json = dict[str, Any]  # an object of parsed JSON
 OF_A_CLASS = 8  # this part of the samples that are drawn by default, of each class
 MOST_CLASSES = 64  # that are drawn by default
+VALIDATION = "validation/"  # before the names of scores on validation data, in what is logged and in `best_by`
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,13 +12,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from genzoo.interface.specs import VALIDATION
 from genzoo.registry.plugins import modality_of
 from genzoo.runs.folder import RunFolder
 
 SHOWN = 5  # samples of the training side by side, evenly over it
 WIDE, LONG = 56, 34  # characters and lines of a text that are shown
 COLUMNS = 3  # curves side by side
-HELD_OUT = "validation/"  # before the names of scores on held-out data
 
 
 def is_measured(name: str) -> bool:
@@ -94,7 +94,7 @@ def _curves(run: RunFolder) -> dict[str, dict[str, list[tuple[int, float]]]]:
     for line in run.metrics():
         for key, value in line.items():
             if is_measured(key):
-                name = key.removeprefix(HELD_OUT)
+                name = key.removeprefix(VALIDATION)
                 part = "training" if name == key else "validation"
                 curves.setdefault(name, {}).setdefault(part, []).append((line["step"], value))
     return curves

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from genzoo.interface.errors import Diverged, Interrupted
 from genzoo.interface.randomness import random_state, restore_random_state
+from genzoo.interface.specs import VALIDATION
 from genzoo.registry.plugins import modality_of
 from genzoo.runs import checkpoint
 from genzoo.sampling.draw import draw, labels_of_samples
@@ -23,7 +24,6 @@ from genzoo.training.run import Engine, TrainingRun
 
 Watch = Callable[[str, dict[str, object]], list[str]]
 T = TypeVar("T")
-HELD_OUT = "validation/"  # before the names of scores on held-out data
 STOP_CHECK = 8  # several processes agree on stopping this often, in steps
 
 
@@ -112,7 +112,7 @@ class Between(Engine):
         run = self.run
         with run.as_sampled():
             scores = self._modality.score(run.model, run.dataset, run.data, self._drawn)
-        return {f"{HELD_OUT}{name}": value for name, value in scores.items()}
+        return {f"{VALIDATION}{name}": value for name, value in scores.items()}
 
     def _drawn(self, count: int) -> object:
         return draw(self.run.model, count, seed=self.run.options.seed, options=self._sample_options)
