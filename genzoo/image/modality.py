@@ -113,7 +113,7 @@ class ImageModality(Modality[Tensor]):
         self, dataset: Dataset, data: DataSpec, request: EvaluationRequest, progress: Progress
     ) -> ImageReference:
         assert isinstance(dataset, ImageData), "the modality's own data are given"
-        return image_reference(dataset, data, request, progress)
+        return image_reference(dataset, data, request, self.spec)
 
     # Conformance
 

@@ -16,17 +16,14 @@ from genzoo.image.data import ImageData, to_bytes, to_unit
 from genzoo.image.features import Features
 from genzoo.image.measures import ImageSet, ImageSubject, class_shares, neighbours
 from genzoo.image.write import write_grid
-from genzoo.interface.dataset import Progress
 from genzoo.interface.errors import UsageError
 from genzoo.interface.generator import Generator
 from genzoo.interface.measures import EvaluationRequest, NotMeasurable, Reference
 from genzoo.interface.randomness import derive_seed, permutation
-from genzoo.interface.specs import DataSpec
+from genzoo.interface.specs import DataSpec, ModalitySpec
 
 MOST = 10_000  # samples and test images, if no number is given
 TRAINING_NUMBERS = 150_000_000  # pixels of the training images that neighbours are looked for among, at most
-SHOWN = 64  # samples in a picture
-OF_A_CLASS = 8  # of each class, where there are classes
 NEIGHBOURS_SHOWN = 8  # samples whose nearest training images are shown
 
 
@@ -39,8 +36,9 @@ class ImageReference(Reference[ImageSubject]):
         " noise"
     )
 
-    def __init__(self, floor: ImageSubject, protocol: Mapping[str, object], heading: str) -> None:
+    def __init__(self, floor: ImageSubject, protocol: Mapping[str, object], heading: str, spec: ModalitySpec) -> None:
         self.floor, self.protocol, self.heading, self.count = floor, protocol, heading, len(floor.samples)
+        self.spec = spec
 
     def subject(self, samples: Tensor, labels: Tensor | None, model: Generator) -> ImageSubject:
         return self.against(to_bytes(samples), model=model, labels=labels)
@@ -63,9 +61,10 @@ class ImageReference(Reference[ImageSubject]):
         return {"class_shares": dict(zip(subject.data.classes, (round(share, 6) for share in shares), strict=True))}
 
     def illustrate(self, subject: ImageSubject, folder: Path, facts: Mapping[str, object]) -> None:
-        """A grid of samples, and samples beside what is nearest to them among the training images."""
+        """A grid of as many samples as are drawn by default, and samples beside what is nearest to them among the
+        training images."""
         samples, labels = to_unit(subject.samples.images), subject.labels
-        count = SHOWN if labels is None else OF_A_CLASS * min(len(subject.data.classes), SHOWN)
+        count = self.spec.default_count(subject.data, labels is not None)
         shown = None if labels is None else labels[:count]
         write_grid(samples[:count], folder / "samples.png", facts, labels=shown)
         nearest = subject.once(neighbours)[1][:NEIGHBOURS_SHOWN]
@@ -75,7 +74,7 @@ class ImageReference(Reference[ImageSubject]):
 
 
 def image_reference(
-    dataset: ImageData, data: DataSpec, request: EvaluationRequest, progress: Progress
+    dataset: ImageData, data: DataSpec, request: EvaluationRequest, spec: ModalitySpec
 ) -> ImageReference:
     """The data of a protocol, and the features that they are measured in."""
     if request.count is not None and request.count > data.train_count:
@@ -111,4 +110,4 @@ def image_reference(
         f"{count:,} samples of seed {request.seed} against {test_count:,} test images of {data.name}; features"
         f" {features.name} ({features.sha256[:12]}{right})"
     )
-    return ImageReference(floor, protocol, heading)
+    return ImageReference(floor, protocol, heading, spec)
