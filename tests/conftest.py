@@ -35,13 +35,15 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     monkeypatch.syspath_prepend(str(site))
     made = []
 
-    def make(module: str, code: str, *, distribution: str | None = None, entry: str | None = None) -> None:
+    def make(
+        module: str, code: str, *, distribution: str | None = None, entry: str | None = None, group: str = "genzoo"
+    ) -> None:
         name = distribution or module.replace("_", "-")
         (site / f"{module}.py").write_text(textwrap.dedent(code))
         info = site / f"{name.replace('-', '_')}-1.0.dist-info"
         info.mkdir(exist_ok=True)
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[genzoo]\n{entry or module} = {module}\n")
+        (info / "entry_points.txt").write_text(f"[{group}]\n{entry or module} = {module}\n")
         made.append(module)
         registry.cache_clear()
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import textwrap
 from importlib.metadata import entry_points
 
@@ -91,7 +92,10 @@ def plugin(name):
         ("import genzoo\n@genzoo.hookimpl\ndef genzoo_generatorz(): return []", "did you mean 'genzoo_generators'"),
         ("import genzoo\n@genzoo.hookimpl\ndef genzoo_run_logged(run, stepp): pass", "stepp"),
         ("def genzoo_generators(): return []", "genzoo_generators is not marked @genzoo.hookimpl"),
-        ("GENZOO_API = 99", "asks for plugin API 99; this genzoo has 1"),
+        (
+            "import genzoo\n@genzoo.hookimpl(hookwrapper=True)\ndef genzoo_run_ended(): yield",
+            "is a wrapper of the old style",
+        ),
         ("import genzoo\n@genzoo.hookimpl\ndef genzoo_generators(): return ['vae']", "gives a str"),
         ("import genzoo\n@genzoo.hookimpl\ndef genzoo_generators(): raise OSError('x')", "OSError: x"),
         (MODEL.format(name="Bad Name"), "is not lower-case"),
@@ -128,10 +132,99 @@ def test_a_broken_plugin_is_named_and_the_rest_works(install, genzoo_command, co
 def test_a_failed_plugin_leaves_no_hook_behind(install):
     install(
         "bad_plugin",
-        "import genzoo\n@genzoo.hookimpl\ndef genzoo_run_ended(): pass\n@genzoo.hookimpl\ndef genzoo_x(): pass",
+        "import genzoo\n@genzoo.hookimpl\ndef genzoo_run_ended(): 1 / 0\n@genzoo.hookimpl\ndef genzoo_x(): pass",
     )
     assert plugin("bad_plugin").status == "failed"
-    assert not any("bad" in name for name, _ in registry().manager.list_name_plugin())
+    assert registry().watch([])("genzoo_run_ended", {"run": None, "status": "finished", "error": None}) == []
+
+
+def test_a_plugin_for_a_later_genzoo_is_not_even_imported(install):
+    """A made-up next API: what its module imports is not here yet."""
+    install("next_plugin", "from genzoo import NewThing", group="genzoo.v2")
+    assert plugin("next_plugin").problems == ["it is for plugin API 2; this genzoo has 1: upgrade genzoo"]
+    assert "next_plugin" not in sys.modules
+
+
+def test_of_a_plugin_for_two_apis_the_one_that_is_here_is_taken(install, monkeypatch):
+    install("old_way", MODEL.format(name="both"))
+    install("new_way", "from genzoo import NewThing")
+    install("unused", "", distribution="two-ways", group="genzoo]\nboth = old_way\n[genzoo.v2]\nboth = new_way\n[other")
+    (both,) = [p for p in registry().plugins if p.distribution == "two-ways"]
+    assert (both.name, both.api, both.status) == ("both", 1, "loaded")
+
+
+def test_where_a_plugin_failed_is_shown(install, genzoo_command):
+    install("bad_plugin", "def half(x):\n    return x / 0\n\nhalf(1)\n")
+    shown = genzoo_command("plugins", "-v").out
+    assert 'bad_plugin.py", line 4, in <module>\n    half(1)' in shown
+    assert 'bad_plugin.py", line 2, in half\n    return x / 0' in shown
+    assert "registry" not in shown  # frames of genzoo's own
+    assert shown.rstrip().endswith("ZeroDivisionError: division by zero")
+    assert "line 2" not in genzoo_command("plugins").out
+    assert "line 2, in half" in genzoo_command("doctor").out
+
+
+def test_a_plugin_that_loads_slowly_is_named_once(install, genzoo_command, monkeypatch):
+    install("slow_plugin", "import time; time.sleep(0.06)")
+    monkeypatch.setenv("GENZOO_SLOW_SECONDS", "0.05")
+    monkeypatch.setenv("GENZOO_PLUGINS", "slow_plugin")
+    said = genzoo_command("list").err
+    assert said.count("slow_plugin of slow-plugin takes 0.1 s to load") == 1
+    assert "GENZOO_BLOCK=slow_plugin leaves it out" in said
+    monkeypatch.setenv("GENZOO_SLOW_SECONDS", "600")
+    registry.cache_clear()
+    assert genzoo_command("list").err == ""
+
+
+def test_pluggy_calls_the_watchers_in_its_own_order_and_none_stops_the_others(install):
+    install("last_plugin", """
+        import genzoo
+        @genzoo.hookimpl(trylast=True)
+        def genzoo_run_logged(values):
+            values["calls"].append("last")
+    """)  # fmt: skip
+    install("first_plugin", """
+        import genzoo
+        @genzoo.hookimpl(tryfirst=True)
+        def genzoo_run_logged(values):
+            values["calls"].append("first")
+        @genzoo.hookimpl(specname="genzoo_run_saved")
+        def another_name(step):
+            raise OSError("no room")
+    """)  # fmt: skip
+    install("around_plugin", """
+        import genzoo
+        @genzoo.hookimpl(wrapper=True)
+        def genzoo_run_logged(values):
+            values["calls"].append("before all")
+            result = yield
+            values["calls"].append("after all")
+            return 1 / 0
+        @genzoo.hookimpl(wrapper=True)
+        def genzoo_run_saved():
+            raise ValueError("before the others")
+            yield
+    """)  # fmt: skip
+
+    class Watcher:
+        saved = False
+
+        def genzoo_run_logged(self, values):
+            values["calls"].append("watcher")
+            raise KeyError("gone")
+
+        def genzoo_run_saved(self):
+            self.saved = True
+
+    watcher = Watcher()
+    call, calls = registry().watch([watcher]), []
+    failures = call("genzoo_run_logged", {"run": None, "step": 1, "values": {"calls": calls}})
+    assert calls == ["before all", "first", "watcher", "last", "after all"]
+    assert [failure.partition(":")[0] for failure in failures] == [
+        "genzoo_run_logged of Watcher failed", "genzoo_run_logged of around-plugin",
+    ]  # fmt: skip
+    assert len(call("genzoo_run_saved", {"run": None, "step": 1, "folder": None})) == 2
+    assert watcher.saved
 
 
 def test_two_models_of_one_name_are_reached_by_distribution(install, genzoo_command):

@@ -107,9 +107,10 @@ def doctor_command(runs_dir: str | None, data_dir: str | None, as_json: bool) ->
     findings = list(examine(runs_dir, data_dir))
     wrong = [finding for finding in findings if not finding.ok]
     if as_json:
-        print_json([{"what": f.subject, "found": f.state, "ok": f.ok, "advice": f.advice} for f in findings])
+        keys = {"what": "subject", "found": "state", "ok": "ok", "advice": "advice", "traceback": "traceback"}
+        print_json([{key: getattr(finding, name) for key, name in keys.items()} for finding in findings])
     else:
         click.echo(table([("", "WHAT", "FOUND"), *(("ok" if f.ok else "WRONG", f.subject, f.state) for f in findings)]))
         for finding in wrong:
-            click.echo("\n" + printable(f"{finding.subject}: {finding.advice}"))
+            click.echo("\n" + printable(f"{finding.subject}: {finding.advice}\n{finding.traceback}".rstrip(), "\n"))
     sys.exit(1 if wrong else 0)

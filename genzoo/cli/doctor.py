@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from genzoo.interface.errors import GenzooError, one_line
+from genzoo.interface.errors import GenzooError, one_line, traceback_of
 from genzoo.registry.data import data_folder
 from genzoo.registry.plugins import registry
 from genzoo.runs.find import check_writable, runs_folder
@@ -20,12 +20,13 @@ ENOUGH = 2 * 2**30  # bytes of free disk
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; `advice` says what to do about it if it is not `ok`."""
+    """One thing that was looked at; `advice` says what to do if it is not `ok`, `traceback` where it failed."""
 
     subject: str
     state: str
     ok: bool = True
     advice: str = ""
+    traceback: str = ""
 
 
 def examine(runs_dir: str | None = None, data_dir: str | None = None) -> Iterator[Finding]:
@@ -38,7 +39,8 @@ def examine(runs_dir: str | None = None, data_dir: str | None = None) -> Iterato
         text = f"{plugin.version} {plugin.status}" + "".join(f"; {problem}" for problem in plugin.problems)
         wrong = plugin.status == "failed" or bool(plugin.problems)
         advice = f"mend it, or: genzoo uninstall {plugin.distribution}" if wrong else ""
-        yield Finding(f"plugin {plugin.distribution}", text, not wrong, advice)
+        traceback = traceback_of(plugin.error) if plugin.error else ""
+        yield Finding(f"plugin {plugin.distribution}", text, not wrong, advice, traceback)
     for name, folder in (("runs", runs_folder(runs_dir)), ("data", data_folder(data_dir))):
         yield _folder(name, folder)
 

@@ -8,6 +8,7 @@ import click
 
 from genzoo.cli.options import as_json_option
 from genzoo.cli.output import print_json, printable, table
+from genzoo.interface.errors import traceback_of
 from genzoo.registry.data import data_folder
 from genzoo.registry.plugins import registry
 
@@ -46,15 +47,19 @@ def _on_disk(folder: Path, files: tuple[str, ...]) -> bool:
 @click.option(
     "--timing", is_flag=True, help="Show how long each takes to import and to say what it gives, slowest first."
 )
+@click.option("-v", "--verbose", is_flag=True, help="Show where those that failed did so.")
 @as_json_option
-def plugins_command(timing: bool, as_json: bool) -> None:
+def plugins_command(timing: bool, verbose: bool, as_json: bool) -> None:
     """List the plugins, and what is wrong with those that failed."""
     plugins = registry().plugins
     if timing:
         plugins = sorted(plugins, key=lambda plugin: -plugin.seconds)
     if as_json:
         keys = ("name", "distribution", "version", "status", "problems", "seconds")
-        print_json([{key: getattr(plugin, key) for key in keys} for plugin in plugins])
+        print_json([
+            {**{key: getattr(p, key) for key in keys}, "traceback": traceback_of(p.error) if p.error else ""}
+            for p in plugins
+        ])  # fmt: skip
         return
     lines = [("PLUGIN", "DISTRIBUTION", "VERSION", "STATUS", *(("SECONDS",) if timing else ()))]
     for p in plugins:
@@ -63,3 +68,7 @@ def plugins_command(timing: bool, as_json: bool) -> None:
     for plugin in plugins:
         for problem in plugin.problems:
             click.echo("\n" + printable(f"{plugin.name} ({plugin.distribution} {plugin.version}): {problem}"))
+        if verbose and plugin.error:
+            click.echo(printable(traceback_of(plugin.error), "\n"), nl=False)
+    if not verbose and any(plugin.error for plugin in plugins):
+        click.echo("\n`genzoo plugins -v` shows where")

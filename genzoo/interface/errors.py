@@ -61,3 +61,16 @@ def one_line(error: BaseException) -> str:
     """`ValueError: the first line of the message`, for errors that are not ours."""
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+
+
+def traceback_of(error: BaseException) -> str:
+    """The traceback of an error as Python prints it, from the first frame on that is neither genzoo's nor the import
+    system's; empty for an error that was made and not raised, or raised by genzoo alone."""
+    import traceback
+    from pathlib import Path
+
+    package = str(Path(__file__).parents[1])
+    frames = error.__traceback__
+    while frames and frames.tb_frame.f_code.co_filename.startswith((package, "<frozen importlib")):
+        frames = frames.tb_next
+    return "".join(traceback.format_exception(type(error), error, frames, chain=False)) if frames else ""

@@ -2,7 +2,7 @@
 
 A plugin is a module that an entry point of the group `genzoo` names. Functions in it that are marked
 `@genzoo.hookimpl` and named as below are called. They take the arguments they name, and may leave some out.
-A module asks for a newer genzoo with `GENZOO_API = 2`; this one gives `genzoo.API_VERSION`.
+The group `genzoo` is for plugin API 1, the one that this genzoo has; a later one has a group of its own, `genzoo.v2`.
 """
 
 from __future__ import annotations

@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
+from itertools import chain
 from time import perf_counter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from genzoo.interface import hookspecs
-from genzoo.interface.errors import GenzooError, UsageError, one_line, unknown
+from genzoo.interface.errors import GenzooError, GenzooWarning, UsageError, one_line, unknown
 from genzoo.interface.options import options_of
 from genzoo.interface.specs import (
     CommandSpec,
@@ -28,6 +30,7 @@ from genzoo.interface.specs import (
 )
 from genzoo.registry.installed import CORE, Plugin, installed
 from genzoo.registry.shelf import AnySpec, Shelf, same_name
+from genzoo.registry.watchers import guarded
 
 if TYPE_CHECKING:
     from genzoo.interface.modality import Modality
@@ -37,8 +40,7 @@ class Registry:
     """All that the installed plugins give, and what is wrong with those that failed."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
-        self.manager = pluggy.PluginManager("genzoo")
-        self.manager.add_hookspecs(hookspecs)
+        self._asked = _manager()  # has one plugin at a time, so that what each gives is known to be its own
         self.plugins: list[Plugin] = []
         self.modalities: Shelf[ModalitySpec] = Shelf("modality")
         self.generators: Shelf[GeneratorSpec] = Shelf("model")
@@ -68,11 +70,15 @@ class Registry:
             if not listed or (blocked is not None and names & blocked):
                 plugin.status = "blocked"
                 continue
+            if plugin.api > hookspecs.API_VERSION:
+                have = hookspecs.API_VERSION
+                _fail(plugin, UsageError(f"it is for plugin API {plugin.api}; this genzoo has {have}: upgrade genzoo"))
+                continue
             start = perf_counter()
             try:
                 offers.append((plugin, self._import(plugin, target)))
             except (Exception, SystemExit) as error:
-                self._fail(plugin, error)
+                _fail(plugin, error)
             plugin.seconds = perf_counter() - start
 
         def rank(offer: tuple[Plugin, list[AnySpec]]) -> int:
@@ -84,7 +90,7 @@ class Registry:
             try:
                 self._check(plugin, specs)
             except Exception as error:
-                self._fail(plugin, error)
+                _fail(plugin, error)
                 continue
             for spec in specs:
                 self._shelf(spec).add(plugin, spec)
@@ -95,30 +101,23 @@ class Registry:
     def _import(self, plugin: Plugin, target: str) -> list[AnySpec]:
         """What a plugin's hooks give. Raises whatever is wrong with it."""
         module = import_module(target)
-        wanted = getattr(module, "GENZOO_API", 1)
-        if wanted > hookspecs.API_VERSION:
-            raise UsageError(
-                f"it asks for plugin API {wanted}; this genzoo has {hookspecs.API_VERSION}: upgrade genzoo"
-            )
         _check_marks(module)
-        self.manager.register(module, _registered(plugin))
-        self.manager.check_pending()
         specs: list[AnySpec] = []
-        for hook, shelves in self._shelves.items():
-            function = getattr(module, hook, None)
-            for spec in function() if function else ():
-                if type(spec) not in shelves:
-                    kinds = " or a ".join(kind.__name__ for kind in shelves)
-                    raise TypeError(f"{hook} gives a {type(spec).__name__}, not a {kinds}")
-                specs.append(spec)
+        try:
+            self._asked.register(module)
+            self._asked.check_pending()
+            for hook, shelves in self._shelves.items():
+                for spec in chain.from_iterable(getattr(self._asked.hook, hook)()):
+                    if type(spec) not in shelves:
+                        kinds = " or a ".join(kind.__name__ for kind in shelves)
+                        raise TypeError(f"{hook} gives a {type(spec).__name__}, not a {kinds}")
+                    specs.append(spec)
+            self._asked.unregister(module)
+        except BaseException:
+            self._asked = _manager()  # pluggy does not let go of what it refused
+            raise
         plugin.module = module
         return specs
-
-    def _fail(self, plugin: Plugin, error: BaseException) -> None:
-        if self.manager.has_plugin(_registered(plugin)):
-            self.manager.unregister(name=_registered(plugin))
-        plugin.status, plugin.module = "failed", None
-        plugin.problems.append(_reason(error))
 
     def _shelf(self, spec: AnySpec) -> Shelf[Any]:
         return next(shelves[type(spec)] for shelves in self._shelves.values() if type(spec) in shelves)
@@ -147,29 +146,27 @@ class Registry:
                 if isinstance(spec, GeneratorSpec):
                     check_options(spec, modalities[spec.modality])
 
-    def watch(self, watchers: list[object]) -> Callable[[str, dict[str, object]], list[str]]:
-        """A function that calls a `genzoo_run_...` hook of every plugin and of `watchers`, and returns what failed."""
-        implementations = [
-            (name, {hook: getattr(plugin, hook, None) for hook in WATCHED})
-            for name, plugin in [*self.manager.list_name_plugin(), *((type(w).__name__, w) for w in watchers)]
-        ]
+    def watch(self, watchers: Sequence[object]) -> Callable[[str, dict[str, object]], list[str]]:
+        """A function that calls a `genzoo_run_...` hook of every plugin and of `watchers`, and returns what failed.
+
+        pluggy calls them, so `tryfirst`, `trylast` and wrappers mean what they do there; one that raises keeps none of
+        the others from being called.
+        """
+        manager = _manager()
+        failures: list[str] = []
+        plugins = [(f"{p.distribution}:{p.name}", p.module) for p in self.plugins if p.module is not None]
+        for name, watcher in [*plugins, *((type(watcher).__name__, watcher) for watcher in watchers)]:
+            manager.register(guarded(name, watcher, failures))
 
         def call(hook: str, arguments: dict[str, object]) -> list[str]:
-            failures = []
-            for name, hooks in implementations:
-                if (function := hooks[hook]) is None:
-                    continue
-                wanted = inspect.signature(function).parameters
-                try:
-                    function(**{key: value for key, value in arguments.items() if key in wanted})
-                except Exception as error:
-                    failures.append(f"{hook} of {name} failed: {one_line(error)}")
-            return failures
+            failures.clear()
+            getattr(manager.hook, hook)(**arguments)
+            return list(failures)
 
         return call
 
 
-WATCHED = ("genzoo_run_started", "genzoo_run_logged", "genzoo_run_saved", "genzoo_run_ended")
+SLOW = 0.5  # seconds that a plugin may take to load
 RESERVED_COMMANDS: set[str] = {
     "list", "info", "train", "resume", "sample", "reconstruct", "interpolate", "export", "evaluate", "compare",
     "runs", "show", "data", "plugins", "provenance", "new", "check", "install", "uninstall", "doctor",
@@ -205,8 +202,15 @@ def check_write_options(spec: ModalitySpec) -> None:
         raise ValueError(f"modality {spec.name!r} has an option of writing {clash[0]!r}, which every sampling has")
 
 
-def _registered(plugin: Plugin) -> str:
-    return f"{plugin.distribution}:{plugin.name}"
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager("genzoo")
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def _fail(plugin: Plugin, error: BaseException) -> None:
+    plugin.status, plugin.module, plugin.error = "failed", None, error
+    plugin.problems.append(_reason(error))
 
 
 def _names(text: str | None) -> set[str] | None:
@@ -215,8 +219,12 @@ def _names(text: str | None) -> set[str] | None:
 
 def _check_marks(module: ModuleType) -> None:
     for name, function in vars(module).items():
-        if name.startswith("genzoo_") and inspect.isfunction(function) and not hasattr(function, "genzoo_impl"):
+        if not name.startswith("genzoo_") or not inspect.isfunction(function):
+            continue
+        if not hasattr(function, "genzoo_impl"):
             raise UsageError(f"its function {name} is not marked @genzoo.hookimpl")
+        if function.genzoo_impl["hookwrapper"]:
+            raise UsageError(f"its hook {name} is a wrapper of the old style; mark it @genzoo.hookimpl(wrapper=True)")
 
 
 def _reason(error: BaseException) -> str:
@@ -233,8 +241,19 @@ def _reason(error: BaseException) -> str:
 
 @cache
 def registry() -> Registry:
-    """The registry of this process, made at first use."""
-    return Registry()
+    """The registry of this process, made at first use. A plugin that takes longer to load than GENZOO_SLOW_SECONDS, by
+    default half a second, is warned of."""
+    made = Registry()
+    for plugin in made.plugins:
+        if plugin.seconds > float(os.environ.get("GENZOO_SLOW_SECONDS", SLOW)):
+            warnings.warn(
+                f"plugin {plugin.name} of {plugin.distribution} takes {plugin.seconds:.1f} s to load, in every command;"
+                f" GENZOO_BLOCK={plugin.name} leaves it out, GENZOO_SLOW_SECONDS={plugin.seconds * 2:.0f} says no more"
+                " of it",
+                GenzooWarning,
+                stacklevel=2,
+            )
+    return made
 
 
 def modality_of(name: str) -> Modality[Any]:
