@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from genzoo.image import ImageWriteOptions as ImageWriteOptions
     from genzoo.image.data import ImageBatch as ImageBatch
     from genzoo.image.data import ImageData as ImageData
+    from genzoo.image.data import Images as Images
     from genzoo.image.features import Features as Features
     from genzoo.image.measures import ImageSet as ImageSet
     from genzoo.image.measures import ImageSubject as ImageSubject
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from genzoo.interface.generator import Reconstructs as Reconstructs
     from genzoo.interface.generator import Streams as Streams
     from genzoo.interface.generator import ability as ability
+    from genzoo.interface.generator import log_likelihood as log_likelihood
     from genzoo.interface.hookspecs import API_VERSION as API_VERSION
     from genzoo.interface.hookspecs import hookimpl as hookimpl
     from genzoo.interface.measures import Estimate as Estimate
@@ -57,25 +59,31 @@ if TYPE_CHECKING:
     from genzoo.interface.measures import Subject as Subject
     from genzoo.interface.measures import mean as mean
     from genzoo.interface.modality import Modality as Modality
+    from genzoo.interface.modality import SampleSpace as SampleSpace
     from genzoo.interface.options import option as option
     from genzoo.interface.pictures import read_labels as read_labels
     from genzoo.interface.pictures import read_picture as read_picture
     from genzoo.interface.pictures import write_picture as write_picture
+    from genzoo.interface.provenance import Facts as Facts
     from genzoo.interface.randomness import RandomStreams as RandomStreams
     from genzoo.interface.randomness import derive_seed as derive_seed
     from genzoo.interface.randomness import permutation as permutation
     from genzoo.interface.randomness import seeded as seeded
     from genzoo.interface.run import Run as Run
+    from genzoo.interface.run import State as State
+    from genzoo.interface.run import Stateful as Stateful
     from genzoo.interface.specs import CommandSpec as CommandSpec
     from genzoo.interface.specs import DatasetSpec as DatasetSpec
     from genzoo.interface.specs import DataSpec as DataSpec
     from genzoo.interface.specs import FeatureSpec as FeatureSpec
     from genzoo.interface.specs import GeneratorSpec as GeneratorSpec
+    from genzoo.interface.specs import Json as Json
     from genzoo.interface.specs import MetricSpec as MetricSpec
     from genzoo.interface.specs import ModalitySpec as ModalitySpec
     from genzoo.interface.specs import TrainOptions as TrainOptions
     from genzoo.interface.specs import WriteOptions as WriteOptions
     from genzoo.registry.data import data_folder as data_folder
+    from genzoo.registry.installed import Plugin as Plugin
     from genzoo.registry.plugins import modality_of as modality_of
     from genzoo.registry.provenance import read_provenance as read_provenance
     from genzoo.runs.find import find_run as find_run
@@ -94,6 +102,7 @@ if TYPE_CHECKING:
     from genzoo.text.data import TextData as TextData
     from genzoo.text.data import TokenData as TokenData
     from genzoo.text.measures import TextSubject as TextSubject
+    from genzoo.text.tokens import Pieces as Pieces
     from genzoo.text.tokens import Tokenizer as Tokenizer
     from genzoo.training.average import EMA as EMA
     from genzoo.training.plan import list_models as list_models
@@ -104,7 +113,7 @@ _HOME = {
     "evaluation.compare": ("compare",),
     "evaluation.evaluate": ("Evaluation", "Measured", "evaluate"),
     "image": ("ImageTrainOptions", "ImageWriteOptions"),
-    "image.data": ("ImageBatch", "ImageData"),
+    "image.data": ("ImageBatch", "ImageData", "Images"),
     "image.features": ("Features",),
     "image.measures": ("ImageSet", "ImageSubject"),
     "interface.dataset": (
@@ -136,35 +145,39 @@ _HOME = {
         "Reconstructs",
         "Streams",
         "ability",
+        "log_likelihood",
     ),
     "interface.hookspecs": ("API_VERSION", "hookimpl"),
     "interface.measures": ("Estimate", "EvaluationRequest", "NotMeasurable", "Reference", "Subject", "mean"),
-    "interface.modality": ("Modality",),
+    "interface.modality": ("Modality", "SampleSpace"),
     "interface.options": ("option",),
     "interface.pictures": (
         "read_labels",
         "read_picture",
         "write_picture",
     ),
+    "interface.provenance": ("Facts",),
     "interface.randomness": (
         "RandomStreams",
         "derive_seed",
         "permutation",
         "seeded",
     ),
-    "interface.run": ("Run",),
+    "interface.run": ("Run", "State", "Stateful"),
     "interface.specs": (
         "CommandSpec",
         "DataSpec",
         "DatasetSpec",
         "FeatureSpec",
         "GeneratorSpec",
+        "Json",
         "MetricSpec",
         "ModalitySpec",
         "TrainOptions",
         "WriteOptions",
     ),
     "registry.data": ("data_folder",),
+    "registry.installed": ("Plugin",),
     "registry.plugins": ("modality_of",),
     "registry.provenance": ("read_provenance",),
     "runs.find": ("find_run", "list_runs", "output_path"),
@@ -176,7 +189,7 @@ _HOME = {
     "text": ("TextTrainOptions", "TextWriteOptions"),
     "text.data": ("TextBatch", "TextData", "TokenData"),
     "text.measures": ("TextSubject",),
-    "text.tokens": ("Tokenizer",),
+    "text.tokens": ("Pieces", "Tokenizer"),
     "training.average": ("EMA",),
     "training.plan": ("list_models",),
     "training.train": ("resume", "train"),

@@ -1,5 +1,6 @@
 """The public names have the signatures that they had. After a wanted change: `uv run python tests/test_api.py`."""
 
+import ast
 import inspect
 import re
 import typing
@@ -64,6 +65,53 @@ def api():
 
 def test_nothing_public_changed_unseen():
     assert api() == SNAPSHOT.read_text("utf-8"), "a wanted change: uv run python tests/test_api.py"
+
+
+def defined_in_genzoo():
+    """Names of the classes and type aliases of all modules."""
+    for path in Path(genzoo.__file__).parent.rglob("*.py"):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                yield node.name
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                name, variable = (
+                    node.targets[0].id,
+                    isinstance(node.value, ast.Call) and "TypeVar" in ast.dump(node.value),
+                )
+                if name[:1].isupper() and not name.isupper() and not variable:
+                    yield name
+
+
+def signatures(name, value):
+    """Public functions, and classes with their public methods and properties: a name, and the annotations of each."""
+    if inspect.isfunction(value):
+        yield name, inspect.get_annotations(value), inspect.signature(value)
+    elif inspect.isclass(value):
+        yield name, {k: a for k, a in inspect.get_annotations(value).items() if not k.startswith("_")}, None
+        protocol = getattr(value, "_is_protocol", False)
+        for key, member in vars(value).items():
+            function = getattr(member, "__func__", None) or getattr(member, "fget", None) or member
+            if inspect.isfunction(function) and (not key.startswith("_") or (key == "__init__" and not protocol)):
+                yield f"{name}.{key}", inspect.get_annotations(function), inspect.signature(function)
+
+
+def test_every_type_in_a_public_signature_is_public_and_every_signature_is_typed():
+    public, internal = {*genzoo.__all__, *genzoo.testing.__all__}, set(defined_in_genzoo())
+    missing = set()
+    for name in public:
+        for owner, annotations, signature in signatures(
+            name, getattr(genzoo, name, None) or getattr(genzoo.testing, name)
+        ):
+            for parameter, annotation in annotations.items():
+                text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", repr(annotation))
+                names = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+                missing |= {(owner, parameter, hidden) for hidden in names & internal - public}
+            if signature is not None:
+                untyped = {p for p in signature.parameters if p not in annotations} - {"self", "cls"}
+                missing |= {(owner, parameter, "untyped") for parameter in untyped}
+                if not owner.endswith("__init__") and "return" not in annotations:
+                    missing.add((owner, "return", "untyped"))
+    assert missing == set()
 
 
 def test_plugin_api_1_is_promised():

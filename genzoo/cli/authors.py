@@ -3,12 +3,18 @@ Imported when one of them is called."""
 
 from __future__ import annotations
 
+import os
 import sys
+from collections import Counter
+from typing import TYPE_CHECKING
 
 import click
 
 from genzoo.cli.options import as_json_option, runs_dir_option
 from genzoo.cli.output import print_json, printable, table
+
+if TYPE_CHECKING:
+    from genzoo.testing import Outcome
 
 
 @click.command("new")
@@ -38,31 +44,72 @@ def new_command(name: str, modality: str | None, folder: str | None, as_json: bo
     metavar="CHECK",
     help="This check fails, and must; may be given again.",
 )
+@click.option("--preset", metavar="NAME", help="Of the trainings.  [default: tiny, if there is one]")
+@click.option("--set", "settings", metavar="OPTION=VALUE", multiple=True, help="Any option of the trainings.")
+@click.option("-x", "first", is_flag=True, help="Stop at the first failure.")
+@click.option("-v", "--verbose", is_flag=True, help="Show all of a traceback, and what each check is of.")
 @as_json_option
-def check_command(name: str, only: tuple[str, ...], expected: tuple[str, ...], as_json: bool) -> None:
+def check_command(
+    name: str, only: tuple[str, ...], expected: tuple[str, ...], preset: str | None, settings: tuple[str, ...],
+    first: bool, verbose: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Check that a model keeps what every model promises. NAME is a model's or a plugin's.
 
-    Exit status 1 if it does not.
+    Exit status 1 if a promise is not kept; 3 if the rest could not be looked at, as the plugin does not load, its model
+    cannot be imported, or no training ends; 2 if there is no such model, preset, option or check.
     """
+    from genzoo.interface.options import read_pairs
+
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", "1"
+    )  # before torch is imported: for models as small as these more cost time
     from genzoo.testing import run_checks
 
+    expecting = dict.fromkeys(expected, "expected to fail")
     outcomes = []
-    for outcome in run_checks(name, only=only, expected_failures=dict.fromkeys(expected, "expected to fail")):
+    for outcome in run_checks(
+        name, only=only, expected_failures=expecting, preset=preset, options=read_pairs(settings)
+    ):
         outcomes.append(outcome)
-        if not as_json:
-            reason = f": {printable(outcome.reason)}" if outcome.reason else ""
-            click.echo(f"{outcome.status:8} {outcome.check}{reason}")
-    kinds = ("passed", "failed", "skipped", *(("xfailed", "xpassed") if expected else ()))
+        if not as_json and outcome.status != "not run":
+            _print_outcome(outcome, verbose)
+        if first and not outcome.ok:
+            break
+    missed = Counter(outcome.reason for outcome in outcomes if outcome.status == "not run")
+    kinds = (
+        "passed",
+        "failed",
+        "skipped",
+        *(("xfailed", "xpassed") if expected else ()),
+        *(["not run"] if missed else []),
+    )
     counts = {kind: sum(o.status == kind for o in outcomes) for kind in kinds}
     if as_json:
-        keys = ("check", "status", "reason", "seconds")
+        keys = ("check", "status", "promise", "reason", "seconds", "where", "traceback")
         checks = [{key: getattr(outcome, key) for key in keys} for outcome in outcomes]
         print_json({"model": name, **counts, "checks": checks})
     else:
+        for reason, count in missed.items():
+            click.echo(f"not run  {count} checks, as {reason}")
         seconds = sum(outcome.seconds for outcome in outcomes)
         summary = ", ".join(f"{count} {status}" for status, count in counts.items())
         click.echo(f"\n{name}: {len(outcomes)} checks, {summary}, in {seconds:.0f} s")
-    sys.exit(0 if all(outcome.ok for outcome in outcomes) else 1)
+    failed = not all(outcome.ok for outcome in outcomes)
+    sys.exit(3 if failed and missed else 1 if failed else 0)
+
+
+def _print_outcome(outcome: Outcome, verbose: bool) -> None:
+    where = f" ({outcome.where})" if outcome.where else ""
+    reason = f": {printable(outcome.reason)}{printable(where)}" if outcome.reason else ""
+    click.echo(f"{outcome.status:8} {outcome.check}{reason}")
+    if verbose or outcome.status == "failed":
+        click.echo(f"         promised: {outcome.promise}")
+    if outcome.status != "failed" or not outcome.traceback:
+        return
+    lines = printable(outcome.traceback, "\n").rstrip().splitlines()
+    frames = [number for number, line in enumerate(lines) if line.startswith("  File ")]
+    shown = lines if verbose else lines[frames[-1] : -1]
+    click.echo("\n".join(f"         {line}" for line in shown))
 
 
 @click.command("install")

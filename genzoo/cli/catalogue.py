@@ -7,7 +7,7 @@ import click
 from genzoo.cli.options import as_json_option
 from genzoo.cli.output import print_json, printable, say, table
 from genzoo.interface.options import options_of, rows
-from genzoo.interface.specs import GeneratorSpec
+from genzoo.interface.specs import TAGS, GeneratorSpec
 from genzoo.registry.installed import Plugin
 from genzoo.registry.plugins import registry
 
@@ -58,7 +58,10 @@ def info_command(name: str, as_json: bool) -> None:
     click.echo(printable(f"{name}: {spec.summary}") + "\n")
     click.echo(printable(f"plugin    {plugin.distribution} {plugin.version}"))
     click.echo(f"modality  {spec.modality}: {printable(modality.summary)}")
-    click.echo(f"paper     {printable(spec.paper)}\n")
+    click.echo(f"paper     {printable(spec.paper)}")
+    for tag in spec.tags:
+        click.echo(f"tag       {tag}: {TAGS[tag]}")
+    click.echo()
     click.echo(table([("OPTION", "DEFAULT", "ALLOWED"), *(row[:3] for row in rows(spec.config))]) + "\n")
     every = {**options_of(modality.train_options), **options_of(spec.config)}
     for title, values in [("defaults", spec.defaults), *((f"preset {n}", v) for n, v in spec.presets.items())]:

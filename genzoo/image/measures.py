@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from genzoo.image import distances
 from genzoo.image.data import to_unit
 from genzoo.image.features import Features
-from genzoo.interface.generator import ability
+from genzoo.interface.generator import Generator, ability, log_likelihood
 from genzoo.interface.measures import Estimate, NotMeasurable, Subject, mean
 from genzoo.interface.randomness import derive_seed, seeded
 
@@ -247,29 +247,32 @@ def _usual_distance(subject: ImageSubject) -> Tensor:
 # What only some models can
 
 
-def _labels(subject: ImageSubject, part: slice) -> dict[str, Tensor]:
-    assert subject.model is not None, "a measure that needs something of the model is given one"
-    if not subject.model.conditional or subject.test_labels is None:
-        return {}
-    return {"labels": subject.test_labels[part].to(subject.model.device)}
-
-
-def _in_parts(subject: ImageSubject, count: int, name: str, size: int) -> Tensor:
-    """What a method of the model makes of the first `count` test images, on the CPU; random numbers by the seed."""
-    model = subject.model
-    assert model is not None, "a measure that needs something of the model is given one"
-    method: Callable[..., Tensor] = ability(model, name)
-    images, results = to_unit(subject.test.images[:count]), []
-    with torch.no_grad(), seeded(derive_seed(subject.seed, "evaluation", name), model.device):
+def _in_parts(subject: ImageSubject, count: int, function: Callable[..., Tensor], size: int, purpose: str) -> Tensor:
+    """What `function(images, start, labels)` makes of the first `count` test images, with labels where the model is
+    conditional, on the CPU; what it draws from global random numbers is by the seed."""
+    model = _model(subject)
+    images, labels, results = to_unit(subject.test.images[:count]), subject.test_labels, []
+    with torch.no_grad(), seeded(derive_seed(subject.seed, "evaluation", purpose), model.device):
         for start in range(0, len(images), size):
             part = slice(start, start + size)
-            results.append(method(images[part].to(model.device), **_labels(subject, part)).float().cpu())
+            of_part = labels[part].to(model.device) if model.conditional and labels is not None else None
+            results.append(function(images[part].to(model.device), start, of_part).float().cpu())
     return torch.cat(results)
+
+
+def _model(subject: ImageSubject) -> Generator:
+    assert subject.model is not None, "a measure that needs something of the model is given one"
+    return subject.model
 
 
 def reconstructions(subject: ImageSubject) -> Tensor:
     """Test images as the model gives them back."""
-    return _in_parts(subject, RECONSTRUCTED, "reconstruct", 250).clamp(0, 1)
+    method = ability(_model(subject), "reconstruct")
+
+    def reconstruct(images: Tensor, start: int, labels: Tensor | None) -> Tensor:
+        return cast(Tensor, method(images) if labels is None else method(images, labels=labels))
+
+    return _in_parts(subject, RECONSTRUCTED, reconstruct, 250, "reconstruct").clamp(0, 1)
 
 
 def reconstruction_mse(subject: ImageSubject) -> Estimate:
@@ -289,7 +292,12 @@ def reconstruction_ssim(subject: ImageSubject) -> Estimate:
 
 def likelihoods(subject: ImageSubject) -> Tensor:
     """Nats of each of the first test images, (N,)."""
-    return _in_parts(subject, LIKELIHOODS, "log_likelihood", 100)
+    model, seed = _model(subject), derive_seed(subject.seed, "log_likelihood")
+
+    def nats(images: Tensor, start: int, labels: Tensor | None) -> Tensor:
+        return log_likelihood(model, images, seed=seed, start=start, labels=labels)
+
+    return _in_parts(subject, LIKELIHOODS, nats, 100, "log_likelihood")
 
 
 def nll(subject: ImageSubject) -> Estimate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from genzoo.interface.dataset import Dataset, Progress
 from genzoo.interface.errors import GenzooError
 from genzoo.interface.generator import Generator
 from genzoo.interface.measures import EvaluationRequest
-from genzoo.interface.modality import Modality
+from genzoo.interface.modality import Modality, SampleSpace
 from genzoo.interface.pictures import read_labels, read_picture
 from genzoo.interface.specs import DataSpec, TrainOptions, WriteOptions
 
@@ -127,3 +128,35 @@ class ImageModality(Modality[Tensor]):
         path = folder / "images.npz"
         np.savez(path, images=images[:48], labels=labels[:48], test_images=images[48:], test_labels=labels[48:])
         return {"data": str(path)}
+
+    def sample_spaces(self, folder: Path) -> list[SampleSpace]:
+        """Four black or white pixels; one and two pixels of 256 values; one and two on a grid, for densities."""
+        spaces = [_space(folder, (2, 2), torch.arange(2.0), values=2)]
+        for size, points in (((1, 1), 4096), ((1, 2), 256)):
+            spaces.append(_space(folder, size, torch.arange(256) / 255, values=256))
+            spaces.append(_space(folder, size, (torch.arange(points) + 0.5) / points, values=None))
+        return spaces
+
+
+def _space(folder: Path, size: tuple[int, int], levels: Tensor, *, values: int | None) -> SampleSpace:
+    """Images of a size whose pixels have these levels, for models with so many pixel values; None: for densities, of
+    which the levels are the middles of as many equal parts of [0, 1]."""
+    count = math.prod(size)
+    rng = np.random.default_rng(0)
+    dark = rng.random((1000, 1, 1)) < 0.7  # two clusters, so that there is something to learn of scales and places
+    images = 255 * rng.beta(np.where(dark, 4, 20), np.where(dark, 12, 5), (1000, *size))
+    if values == 2:
+        images = np.where(images > 100, 255.0, 0.0)
+    path = folder / f"{size[0]}x{size[1]}-{values}.npz"
+    np.savez(path, images=images[:800].astype(np.uint8), test_images=images[800:].astype(np.uint8))
+
+    def product(of_pixel: Tensor) -> Tensor:
+        return torch.cartesian_prod(*[of_pixel] * count).view(-1, 1, *size)
+
+    return SampleSpace(
+        options={"data": str(path)},
+        examples=lambda data: product(levels),
+        volume=None if values else len(levels) ** -count,
+        wider=None if values else lambda data: product(torch.cat([levels + shift for shift in (-1, 0, 1)])),
+        applies=lambda model: getattr(model, "pixel_values", None) == values,
+    )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -133,7 +134,13 @@ class HasLikelihood(Protocol):
     """A model that can say how likely data are.
 
     What it is given are examples as a batch has them: images (B, C, H, W) in [0, 1], or rows of tokens, int64 (B, T)
-    with T of any length.
+    with T of any length; of a conditional model also `labels`, int64 (B,). One that draws (to dequantise, by importance
+    sampling) takes an argument `rng` besides, `genzoo.RandomStreams` whose row i belongs to example i, and draws from
+    it alone::
+
+        def log_likelihood(self, images, labels=None, *, rng=None):
+            rng = rng or RandomStreams(0, len(images), device=images.device)
+            noise = rng.uniform(*self.data.shape)
 
     Attributes:
         likelihood_kind: whether it is exact or a bound from below.
@@ -146,6 +153,18 @@ class HasLikelihood(Protocol):
     def log_likelihood(self, examples: Tensor) -> Tensor:
         """Nats, exact or a bound from below, as `likelihood_kind` says: of each example, (B,); or of each token given
         those before it in its row, (B, T), whose sums are those of the rows."""
+
+
+def log_likelihood(
+    model: Generator, examples: Tensor, *, seed: int, start: int = 0, labels: Tensor | None = None
+) -> Tensor:
+    """What a model's `log_likelihood` gives of examples, the first of which is the `start`-th of a request: a function
+    of the seed where it draws."""
+    method = cast(HasLikelihood, model).log_likelihood
+    more: dict[str, Any] = {"labels": labels} if model.conditional and labels is not None else {}
+    if "rng" in inspect.signature(method).parameters:
+        more["rng"] = RandomStreams(seed, len(examples), start=start, device=examples.device)
+    return method(examples, **more)
 
 
 def ability(model: Generator, name: str) -> Any:

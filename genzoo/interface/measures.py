@@ -19,7 +19,6 @@ from genzoo.interface.provenance import Facts
 from genzoo.interface.randomness import derive_seed
 from genzoo.interface.specs import DataSpec
 
-Results = dict[Callable[..., object], Any]  # what functions gave, by function
 T = TypeVar("T")
 
 
@@ -61,8 +60,8 @@ class Subject:
     data: DataSpec
     seed: int
     model: Generator | None = None
-    shared: Results = field(default_factory=dict)
-    _of_samples: Results = field(default_factory=dict, init=False)
+    shared: dict[Callable[..., object], Any] = field(default_factory=dict)
+    _of_samples: dict[Callable[..., object], Any] = field(default_factory=dict, init=False)
 
     def once(self, function: Callable[[Self], T], *, of_data: bool = False) -> T:
         """`function(self)`, worked out once for all measures of this subject; or, with `of_data`, once for all subjects

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -24,6 +25,25 @@ from genzoo.interface.specs import DataSpec, Json, ModalitySpec, TrainOptions, W
 
 Samples = TypeVar("Samples")
 SCORED = 1000  # validation examples in a score while training
+
+
+@dataclass(frozen=True)
+class SampleSpace:
+    """Made-up data with few possible examples.
+
+    Attributes:
+        options: the training options that name them, as of `Modality.example`.
+        examples: gives all that there can be of such data, or a grid over them, as a batch has them, (N, ...).
+        volume: of the space around each, for a density; None where they are counted.
+        wider: for a density that has mass beyond the range of the data, a grid of the same volume over more of it.
+        applies: whether the likelihood of a model is one of such examples; None: it is of any model.
+    """
+
+    options: Mapping[str, object]
+    examples: Callable[[DataSpec], Tensor]
+    volume: float | None = None
+    wider: Callable[[DataSpec], Tensor] | None = None
+    applies: Callable[[Generator], bool] | None = None
 
 
 class Modality(ABC, Generic[Samples]):
@@ -166,8 +186,7 @@ class Modality(ABC, Generic[Samples]):
         of three classes or more where the modality has them. Returns the training options that name them: `{"data":
         ...}`."""
 
-    def promises(self) -> Sequence[Callable[[Generator, Batch], None]]:
-        """What `genzoo check` checks of models of this modality besides. Each function has the name of its check and,
-        as docstring, the promise; it is given a trained model and a batch of held-out examples, and fails by raising
-        `AssertionError` with what it saw. One that has no meaning for the model raises `genzoo.testing.Skip`."""
+    def sample_spaces(self, folder: Path) -> Sequence[SampleSpace]:
+        """Made-up data, written into `folder`, with so few possible examples that `genzoo check` can go through all of
+        them, to see whether likelihoods sum to 1. As it stands there are none."""
         return ()

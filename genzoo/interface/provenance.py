@@ -16,7 +16,8 @@ from pathlib import Path
 from genzoo.interface.errors import UsageError
 from genzoo.interface.specs import Json
 
-Facts = Mapping[str, object]  # what a file says of what it holds, as JSON
+Facts = Mapping[str, object]
+"""What a file says of what it holds, as JSON: `RunFolder.provenance` makes it."""
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 TC260 = "http://www.tc260.org.cn/ns/AIGC/1.0/"

@@ -14,7 +14,8 @@ from torch import Tensor
 from genzoo.interface.dataset import Batch, Dataset
 from genzoo.interface.specs import DataSpec, TrainOptions
 
-State = dict[str, Any]  # what a `state_dict()` gives: tensors, numbers, texts, and lists and dictionaries of these
+State = dict[str, Any]
+"""What a `state_dict()` gives: tensors, numbers, texts, and lists and dictionaries of these."""
 F = TypeVar("F", bound=Callable[..., object])
 
 

@@ -13,7 +13,8 @@ from genzoo.interface.errors import GenzooError, UsageError, one_line
 from genzoo.interface.options import option
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-Json = dict[str, Any]  # an object of parsed JSON
+Json = dict[str, Any]
+"""An object of parsed JSON."""
 OF_A_CLASS = 8  # this part of the samples that are drawn by default, of each class
 MOST_CLASSES = 64  # that are drawn by default
 VALIDATION = "validation/"  # before the names of scores on validation data, in what is logged and in `best_by`
@@ -140,6 +141,12 @@ class ModalitySpec:
             raise ValueError(f"modality {self.name!r} does not say in `WriteOptions.suffixes` which files it writes")
 
 
+TAGS = {  # what a model can say of itself that its methods and options do not
+    "closed-form": "all weights are set in the first step; further steps change nothing",
+    "density": "it has an exact likelihood, which sums or integrates to 1 over all that it can draw",
+}
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GeneratorSpec:
     """A model as a plugin registers it.
@@ -153,6 +160,9 @@ class GeneratorSpec:
             `--batch-size`, and an epoch of it is a step.
         example_length: how much of the data an example of a batch is, in the units that they are counted in (1 image,
             so many tokens), or the name of the option that says it. For `--epochs`.
+        paper: where the model is from, in words, or an address.
+        tags: what it is, for those who look and for `genzoo check`: `closed-form` (all weights are set in the first
+            step, and further steps change nothing), `density` (it has an exact likelihood).
     """
 
     name: str
@@ -169,9 +179,11 @@ class GeneratorSpec:
     example_length: int | str = 1
 
     def check(self) -> None:
-        """Raises `ValueError` saying what is wrong with this spec's name. Its options are checked with those of its
-        modality, when all plugins are known."""
+        """Raises `ValueError` saying what is wrong with this spec's name or tags. Its options are checked with those of
+        its modality, when all plugins are known."""
         _check_name("model", self.name)
+        if strange := [tag for tag in self.tags if tag not in TAGS]:
+            raise ValueError(f"model {self.name!r} has a tag {strange[0]!r}; allowed are {', '.join(TAGS)}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,14 +9,13 @@ import subprocess
 import sys
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from genzoo.interface.errors import GenzooError, Skip, UsageError, one_line
+from genzoo.interface.errors import Skip, UsageError, unknown
+from genzoo.interface.options import normalise, options_of
 from genzoo.interface.specs import GeneratorSpec, Json
 from genzoo.registry.installed import Plugin, installed
 from genzoo.registry.plugins import modality_of, registry
@@ -32,69 +31,74 @@ TINY: dict[str, Any] = {
     "steps": STEPS, "batch_size": 8, "log_every": 1, "eval_every": 2, "sample_every": 0, "save_every": 2, "keep": 9,
     "device": "cpu", "threads": 1,
 }  # fmt: skip
+T = TypeVar("T")
+
+
+class Broken(Exception):
+    """What a check needs cannot be had, as another check fails: its name, and the error that it failed with."""
+
+    def __init__(self, check: str, error: Exception) -> None:
+        super().__init__(f"{check} failed")
+        self.check, self.error = check, error
 
 
 class Case:
     """A model, its plugin and its short trainings, in a folder that goes when this goes. Trainings have the model's
-    preset `tiny`, if it has one.
+    preset `tiny`, if it has one and no other is named.
+
+    What many checks need (`spec`, `kind`, `run`) is made once. Each is the promise of one check; where it cannot be had
+    they raise `Broken` with the name of that one.
 
     Attributes:
-        plugin: as the registry has it, or would have it if it loaded.
+        plugin: as the registry has it.
         name: of the model.
+
+    Raises:
+        UsageError: there is no such model, it is blocked, or has no such preset or option.
     """
 
-    def __init__(self, model: str, options: Mapping[str, object] | None = None) -> None:
-        self.plugin, self.target = self._plugin_of(model)
-        names = [spec.name for spec in self.specs]
-        wanted = model.rpartition("/")[2]
-        self.name = wanted if wanted in names or len(names) != 1 else names[0]
-        small = next((dict(spec.presets.get("tiny", {})) for spec in self.specs if spec.name == self.name), {})
-        small.pop("epochs", None)
-        tiny = {k: v for k, v in TINY.items() if self._has_batches() or k != "batch_size"}
-        self.options: dict[str, Any] = small | tiny | dict(options or {})
+    def __init__(self, model: str, options: Mapping[str, object] | None = None, preset: str | None = None) -> None:
+        self.plugin, self.target, self.name = _plugin_of(model)
+        self.options = {normalise(name): value for name, value in (options or {}).items()}
+        self.preset = preset
+        self._made: dict[str, object] = {}
+        self._broken: dict[str, Exception] = {}
+        if self.plugin.status == "loaded" and preset is not None and preset not in self.spec.presets:
+            raise unknown(f"preset of {self.name}", preset, self.spec.presets)
         self.folder = Path(tempfile.mkdtemp(prefix="genzoo-check-"))
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        if self.plugin.status == "loaded" and options:
+            from genzoo.training.plan import plan
 
-    def _has_batches(self) -> bool:
-        return all(spec.mini_batches for spec in self.specs if spec.name == self.name)
+            plan(self.qualified, {**self.tiny, "runs_dir": str(self.folder)})  # it refuses what is not allowed
 
-    @staticmethod
-    def _plugin_of(model: str) -> tuple[Plugin, str]:
-        """The plugin of a model, or one of that name, and its module."""
-        known = registry()
-        try:
-            plugin = known.generators.get(model)[0]
-        except UsageError:
-            plugins = [p for p in known.plugins if model in (p.name, p.distribution, f"{p.distribution}/{p.name}")]
-            if not plugins:
+    def once(self, check: str, make: Callable[[], T]) -> T:
+        """What `make` gives, made once. If it raises, `check` is broken, and so is all that needs it."""
+        if check not in self._made and check not in self._broken:
+            try:
+                self._made[check] = make()
+            except (Skip, Broken):
                 raise
-            plugin = plugins[0]
-        pairs = {(p.distribution, p.name): target for p, target in installed()}
-        return plugin, pairs[plugin.distribution, plugin.name]
+            except Exception as error:
+                self._broken[check] = error
+        if check in self._broken:
+            raise Broken(check, self._broken[check])
+        return cast(T, self._made[check])
 
     # Without torch
-
-    @cached_property
-    def module(self) -> ModuleType:
-        """The plugin's module."""
-        return import_module(self.target)
-
-    @cached_property
-    def specs(self) -> list[GeneratorSpec]:
-        """The models that the plugin gives, loaded or not."""
-        try:
-            hook = getattr(self.module, "genzoo_generators", None)
-            return [spec for spec in (hook() if hook else ()) if isinstance(spec, GeneratorSpec)]
-        except (Exception, SystemExit):
-            return []
 
     @property
     def spec(self) -> GeneratorSpec:
         """The model, as its plugin gives it."""
-        specs = [spec for spec in self.specs if spec.name == self.name]
-        if not specs:
-            raise AssertionError(f"the plugin gives no model {self.name!r}")
-        return specs[0]
+        return self.once("plugin_loads", self._spec)
+
+    def _spec(self) -> GeneratorSpec:
+        if self.plugin.error is not None:
+            raise self.plugin.error
+        for _, plugin, spec in registry().generators:
+            if plugin is self.plugin and spec.name == self.name:
+                return spec
+        raise AssertionError(f"the plugin {self.plugin.name!r} gives no model {self.name!r}")
 
     def child(self, task: str, *arguments: str) -> Json:
         """What a task of `genzoo.testing.child` finds, in a process of its own."""
@@ -116,17 +120,11 @@ class Case:
 
     # With torch
 
-    @cached_property
-    def loadable(self) -> None:
-        """Skips what needs a plugin that loads."""
-        if self.plugin.status != "loaded":
-            raise Skip(f"the plugin does not load: {'; '.join(self.plugin.problems) or self.plugin.status}")
-        from genzoo.sampling.model import class_of
-
-        try:
-            class_of(self.spec)
-        except GenzooError as error:
-            raise Skip(f"the model's class cannot be loaded: {error}") from None
+    @property
+    def kind(self) -> type[Generator]:
+        """The model's class."""
+        spec = self.spec
+        return self.once("target_is_a_generator", lambda: _class_of(spec))
 
     @property
     def qualified(self) -> str:
@@ -142,21 +140,26 @@ class Case:
         """The training options that name a small data set, made up by the modality."""
         return dict(self.modality.example(self.folder))
 
+    @cached_property
+    def tiny(self) -> dict[str, Any]:
+        """The options of a short training."""
+        preset = self.spec.presets.get(self.preset or "tiny", {})
+        small = {name: value for name, value in preset.items() if name not in ("steps", "epochs")}
+        tiny = {name: value for name, value in TINY.items() if self.spec.mini_batches or name != "batch_size"}
+        return {**small, **tiny, **self.options}
+
     def train(self, name: str, **changes: Any) -> RunFolder:
         """A short training."""
-        self.loadable  # noqa: B018  (it skips)
         from genzoo.training.train import train
 
         where = {"runs_dir": str(self.folder / "runs"), "name": name}
-        return train(self.qualified, **self.options | self.data | where | changes)
+        return train(self.qualified, **{**self.tiny, **self.data, **where, **changes})
 
-    @cached_property
+    @property
     def run(self) -> RunFolder:
         """A short training that came to its end."""
-        try:
-            return self.train("whole")
-        except GenzooError as error:
-            raise AssertionError(f"a training of {STEPS} steps failed: {one_line(error)}") from error
+        self.kind  # noqa: B018  (it raises)
+        return self.once("a_training_ends", lambda: self.train("whole"))
 
     @property
     def model(self) -> Generator:
@@ -164,6 +167,11 @@ class Case:
         from genzoo.sampling.model import load
 
         return load(self.run, weights="last", device="cpu")
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the model can learn from labels."""
+        return "conditional" in options_of(self.spec.config)
 
     def having(self, ability: str, verb: str) -> Any:
         """The model, if it has an ability, else skips."""
@@ -186,7 +194,36 @@ class Case:
     @cached_property
     def observed(self) -> Json:
         """What importing the model, sampling the run and another training do, seen from a process of its own."""
-        self.loadable  # noqa: B018
-        runs = self.folder / "observed"
-        options = {**self.options, **self.data, "runs_dir": str(runs), "name": "seen"}
-        return self.child("observe", self.spec.target, self.qualified, str(self.run.path), json.dumps(options))
+        run, runs = self.run, self.folder / "observed"
+        options = {**self.tiny, **self.data, "runs_dir": str(runs), "name": "seen"}
+        return self.child("observe", self.spec.target, self.qualified, str(run.path), json.dumps(options))
+
+
+def _plugin_of(model: str) -> tuple[Plugin, str, str]:
+    """The plugin of a model, or one of that name that failed, its module, and the model's name."""
+    known, name = registry(), model.rpartition("/")[2]
+    try:
+        plugin, spec = known.generators.get(model)
+        name = spec.name
+    except UsageError:
+        plugins = [p for p in known.plugins if model in (p.name, p.distribution, f"{p.distribution}/{p.name}")]
+        if not plugins:
+            raise
+        plugin = plugins[0]
+        models = [spec.name for _, other, spec in known.generators if other is plugin]
+        name = models[0] if len(models) == 1 else name
+        if plugin.status == "blocked":
+            raise UsageError(f"plugin {plugin.name!r} is left out by GENZOO_PLUGINS or GENZOO_BLOCK") from None
+    targets = {(p.distribution, p.name): target for p, target in installed()}
+    return plugin, targets[plugin.distribution, plugin.name], name
+
+
+def _class_of(spec: GeneratorSpec) -> type[Generator]:
+    import inspect
+
+    from genzoo.sampling.model import class_of
+
+    kind = class_of(spec)
+    if inspect.isabstract(kind):
+        raise AssertionError(f"{spec.target} lacks {', '.join(sorted(kind.__abstractmethods__))}")
+    return kind

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """A promise. `function` is given a `Case` and raises if it is not kept."""
+    """A promise. `function` is given a `Case` and raises if it is not kept. Its name stays from version to version."""
 
     name: str
     promise: str
@@ -30,7 +30,7 @@ CHECKS: list[Check] = []
 
 def promised(function: Callable[[Case], None]) -> Callable[[Case], None]:
     """Take a function among the checks; its docstring is the promise."""
-    CHECKS.append(Check(function.__name__, (function.__doc__ or "").strip(), function))
+    CHECKS.append(Check(function.__name__, " ".join((function.__doc__ or "").split()), function))
     return function
 
 

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
-from genzoo.interface.errors import Skip, one_line
-from genzoo.interface.options import options_of
+from genzoo.interface.errors import GenzooError, Skip
 from genzoo.testing.case import Case
 from genzoo.testing.check import promised, require, require_samples
 from genzoo.testing.of_models import drawn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genzoo.interface.generator import Generator
+    from genzoo.interface.modality import SampleSpace
+    from genzoo.runs.folder import RunFolder
+
+KINDS = ("exact", "lower bound")
+LONGER = {"steps": 200, "save_every": 0, "eval_every": 0, "log_every": 100}
+SOME = 1024  # examples of which a bound is taken
+OFF = 0.01  # that a sum of exact likelihoods may be from 1
+ABOVE = 0.1  # that a sum of bounds, each estimated, may be above 1
 
 # Abilities
 
@@ -58,43 +71,102 @@ def codes_are_deterministic(case: Case) -> None:
 
 
 @promised
-def likelihoods_are_likelihoods(case: Case) -> None:
-    """`log_likelihood` is finite, one an example, or one for each token of a row."""
+def likelihoods_are_of_examples(case: Case) -> None:
+    """`log_likelihood` is finite, one an example, or one for each token of a row, and draws from `rng` alone; a model
+    tagged `density` has an exact one."""
+    _with_likelihood(case)
+
+
+def _with_likelihood(case: Case) -> Any:
+    """The model, if its likelihoods are of examples; skips if it has none."""
+    return case.once("likelihoods_are_of_examples", lambda: _of_examples(case))
+
+
+def _of_examples(case: Case) -> Any:
     import torch
 
-    model = case.having("HasLikelihood", "give likelihoods")
-    kind = model.likelihood_kind
-    require(kind in ("exact", "lower bound"), f"likelihood_kind is {kind!r}; allowed is 'exact' or 'lower bound'")
-    batch = case.batch()
+    from genzoo.interface.generator import log_likelihood
+
+    density = "density" in case.spec.tags
+    try:
+        model = case.having("HasLikelihood", "give likelihoods")
+    except Skip:
+        require(not density, "the model is tagged density, and has no log_likelihood")
+        raise
+    kind, batch = model.likelihood_kind, case.batch()
+    require(kind in KINDS, f"likelihood_kind is {kind!r}; allowed is 'exact' or 'lower bound'")
+    require(kind == "exact" or not density, f"the model is tagged density, and its likelihood_kind is {kind!r}")
+    before, half = torch.get_rng_state(), len(batch) // 2
     with torch.no_grad():
-        nats = model.log_likelihood(batch.examples)
+        nats, again = (log_likelihood(model, batch.examples, seed=3) for _ in "12")
+        rest = log_likelihood(model, batch.examples[half:], seed=3, start=half)
     shape = tuple(nats.shape)
     of_rows = shape == tuple(batch.examples.shape) and nats.ndim == 2
     require(shape == (len(batch),) or of_rows, f"log_likelihood has shape {shape}; promised is {(len(batch),)}")
     require(bool(torch.isfinite(nats).all()), "log_likelihood is not finite")
+    moved = not torch.equal(before, torch.get_rng_state())
+    require(not moved, "log_likelihood moved torch's global random state: take an argument rng and draw from it")
+    require(torch.equal(nats, again), "log_likelihood gives other values the second time: draw from rng alone")
+    same = torch.allclose(nats[half:], rest, rtol=1e-3, atol=1e-3)
+    require(same, "the likelihood of an example depends on those beside it: row i of rng belongs to example i")
+    return model
 
 
 @promised
-def promises_of_the_modality_are_kept(case: Case) -> None:
-    """What the model's modality promises besides: of text, that exact likelihoods of all next tokens sum to 1."""
+def likelihoods_sum_to_one(case: Case) -> None:
+    """Over all examples that there can be, of made-up data that have few, exact likelihoods sum to 1, or densities
+    integrate to it; bounds from below do not exceed it."""
+    model, reasons = _with_likelihood(case), []
+    for number, space in enumerate(case.modality.sample_spaces(case.folder)):
+        if space.applies is not None and not space.applies(model):
+            continue
+        try:
+            run = case.train(f"space-{number}", **space.options, **LONGER)
+        except GenzooError as error:
+            reasons.append(str(error))
+            continue
+        _require_normalised(run, space)
+        reasons.append("")
+    if "" not in reasons:
+        raise Skip(reasons[0] if reasons else "there are no made-up data with few examples for it")
+
+
+def _require_normalised(run: RunFolder, space: SampleSpace) -> None:
     import torch
 
-    promises = case.modality.promises()
-    if not promises:
-        raise Skip("the modality promises nothing besides")
-    model, batch, reasons = case.model, case.batch(), []
-    for promise in promises:
-        try:
-            with torch.no_grad():
-                promise(model, batch)
-        except AssertionError as error:
-            raise AssertionError(f"{promise.__name__}: {str(error) or 'an assertion without a word'}") from None
-        except Skip as skip:
-            reasons.append(str(skip))
-        except Exception as error:
-            raise AssertionError(f"{promise.__name__}: {one_line(error)}") from error
-    if len(reasons) == len(promises):
-        raise Skip("; ".join(reasons))
+    from genzoo.interface.generator import HasLikelihood
+    from genzoo.sampling.model import load
+
+    model, data = load(run, weights="last", device="cpu"), run.data_spec
+    examples, exact = space.examples(data), cast(HasLikelihood, model).likelihood_kind == "exact"
+    number = len(examples)
+    if not exact and number > SOME:  # a bound may cost much: of many examples, some stand for all
+        examples = examples[torch.randperm(number, generator=torch.Generator().manual_seed(0))[:SOME]]
+    totals = [_total(model, examples, space.volume, 1 if exact else max(1, SOME // number)) * number / len(examples)]
+    if exact and space.wider is not None:
+        totals.append(_total(model, space.wider(data), space.volume, 1))
+    measure = "sum" if space.volume is None else "integrate"
+    text = f"of all {number} possible examples of {data.shape} {measure} to {totals[0]:.4g}"
+    if exact:
+        require(any(abs(total - 1) < OFF for total in totals), f"the likelihoods {text}, not to 1")
+    else:
+        require(totals[0] < 1 + ABOVE, f"the likelihoods {text}, more than 1, and are said to be bounds from below")
+
+
+def _total(model: Generator, examples: Tensor, volume: float | None, repeats: int) -> float:
+    """The sum over examples of exp(nats), the nats being a mean over seeds; beyond their range some have none."""
+    import torch
+
+    from genzoo.interface.generator import log_likelihood
+
+    nats = []
+    for start in range(0, len(examples), 4096):
+        part = examples[start : start + 4096]
+        with torch.no_grad():
+            of_seeds = [log_likelihood(model, part, seed=seed, start=start).double() for seed in range(repeats)]
+        mean = torch.stack(of_seeds).mean(0)
+        nats.append(mean.sum(1) if mean.ndim == 2 else mean)
+    return float(torch.cat(nats).exp().nan_to_num(0, posinf=0).sum() * (volume or 1))
 
 
 @promised
@@ -114,8 +186,9 @@ def labels_are_obeyed(case: Case) -> None:
     from genzoo.sampling.draw import sample
     from genzoo.sampling.model import load
 
-    if "conditional" not in options_of(case.spec.config):
+    if not case.conditional:
         raise Skip("the model does not learn from labels")
+    case.run  # noqa: B018  (where no training ends, this one need not be tried)
     run = case.train("conditional", conditional=True)
     label = run.data_spec.classes[-1]
     samples = sample(load(run, device="cpu"), 3, seed=0, label=label)
@@ -132,3 +205,26 @@ def what_is_exported_is_there(case: Case) -> None:
     line = export(case.run, folder)
     require(bool(line.strip()) and "\n" not in line, f"it gives {line!r}, not a line of Python")
     require(any(path.stat().st_size for path in folder.rglob("*") if path.is_file()), "it wrote nothing")
+
+
+@promised
+def samples_are_written_and_shown(case: Case) -> None:
+    """Samples are written in every format of their modality, say of themselves that they are generated, and can be
+    shown."""
+    import torch
+
+    modality, run, samples = case.modality, case.run, drawn(case, 3)
+    for suffix in modality.spec.write_options.suffixes:
+        path = case.folder / f"samples{suffix}"
+        facts = run.provenance(3, options={})
+        modality.write(samples, path, facts, modality.spec.write_options(), run.data_spec)
+        labels = modality.provenance(path)
+        require(bool(labels), f"a {suffix} says nothing of where it is from: give the facts to genzoo.write_file")
+        require(labels.get("genzoo", {}).get("run") == run.name, f"a {suffix} does not name the run that it is from")
+        shown = modality.preview(path)
+        if isinstance(shown, torch.Tensor):
+            good = shown.dtype == torch.uint8 and shown.ndim == 3 and shown.shape[0] in (1, 3)
+            form = f"{shown.dtype} {tuple(shown.shape)}"
+            require(good, f"the preview of a {suffix} is {form}; promised is uint8 (1 or 3, H, W), or a text")
+        else:
+            require(isinstance(shown, str), f"the preview of a {suffix} is a {type(shown).__name__}")

@@ -23,7 +23,6 @@ TEST = 0.1  # of the characters, the last
 MOST_VALIDATION = 1_000_000  # characters
 EXAMPLE = 256  # tokens of an example of a part
 TOKENIZER_FILE = "tokenizer.json"
-Tokens = npt.NDArray[np.int32]
 
 
 @dataclass(kw_only=True)
@@ -112,7 +111,7 @@ class TokenData(Dataset):
 
     text: TextData
     tokenizer: Tokenizer
-    tokens: dict[Part, Tensor | Tokens]
+    tokens: dict[Part, Tensor | npt.NDArray[np.int32]]
 
     @property
     def bits_per_character(self) -> float:
@@ -173,7 +172,9 @@ class TokenData(Dataset):
         return int(how["length"]) - 1
 
 
-def windows(tokens: Tensor | Tokens, starts: npt.NDArray[np.int64], length: int, device: torch.device) -> Tensor:
+def windows(
+    tokens: Tensor | npt.NDArray[np.int32], starts: npt.NDArray[np.int64], length: int, device: torch.device
+) -> Tensor:
     """The passages of `length` tokens that begin at `starts` (B,): int64 (B, length) on `device`."""
     if isinstance(tokens, Tensor):
         every = tokens.unfold(0, length, 1)

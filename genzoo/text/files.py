@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO, get_args
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from genzoo.interface.dataset import Part, Progress
@@ -18,9 +19,10 @@ from genzoo.interface.errors import GenzooError, UsageError
 from genzoo.interface.files import write_folder
 from genzoo.registry.data import data_folder
 from genzoo.text import SUFFIXES, TextTrainOptions
-from genzoo.text.data import TOKENIZER_FILE, TextData, TokenData, Tokens
+from genzoo.text.data import TOKENIZER_FILE, TextData, TokenData
 from genzoo.text.tokens import Tokenizer, make
 
+Tokens = npt.NDArray[np.int32]
 PIECE = 2**20  # characters read at a time
 IN_MEMORY = 2**24  # characters of a text whose tokens are not kept on the disk
 PARTS: tuple[Part, ...] = get_args(Part)

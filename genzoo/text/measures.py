@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from genzoo.interface.generator import log_likelihood
 from genzoo.interface.measures import Estimate, NotMeasurable, Subject, mean
 from genzoo.text.ngram import NGram, Numbers, best_order
 
@@ -50,7 +51,7 @@ def token_nats(subject: TextSubject) -> Tensor:
     model: Any = subject.model  # which has the method, as the measure needs it
     tokens = torch.tensor([model.tokenizer.encode(subject.test)], device=model.device)
     with torch.no_grad():
-        nats: Tensor = -model.log_likelihood(tokens)[0].double().cpu()
+        nats = -log_likelihood(model, tokens, seed=subject.seed)[0].double().cpu()
     return nats
 
 

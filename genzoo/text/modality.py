@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from genzoo.interface.dataset import Batch, Dataset, Progress
-from genzoo.interface.errors import GenzooError, Skip
-from genzoo.interface.generator import Generator, HasLikelihood
+from genzoo.interface.dataset import Dataset, Progress
+from genzoo.interface.errors import GenzooError
+from genzoo.interface.generator import Generator, HasLikelihood, log_likelihood
 from genzoo.interface.measures import EvaluationRequest
-from genzoo.interface.modality import Modality
+from genzoo.interface.modality import Modality, SampleSpace
 from genzoo.interface.specs import DataSpec, TrainOptions, WriteOptions
 from genzoo.text import TextTrainOptions
 from genzoo.text.data import TOKENIZER_FILE, TextData, TokenData, windows
@@ -84,7 +83,7 @@ class TextModality(Modality[list[str]]):
         every = dataset.tokens["validation"]
         count = min(SCORED, len(every))
         tokens = windows(every, np.zeros(1, np.int64), count, model.device)  # (1, count)
-        nats = -model.log_likelihood(tokens).double().sum().item()
+        nats = -log_likelihood(model, tokens, seed=0).double().sum().item()
         characters = dataset.text.part_characters("validation") / len(every) * count
         return {"loss": nats / count, "bits_per_character": nats / characters / math.log(2)}
 
@@ -105,16 +104,16 @@ class TextModality(Modality[list[str]]):
         path.write_text("".join(lines), "utf-8")
         return {"data": str(path)}
 
-    def promises(self) -> Sequence[Callable[[Generator, Batch], None]]:
-        return (next_tokens_are_a_distribution,)
+    def sample_spaces(self, folder: Path) -> tuple[SampleSpace]:
+        """Texts of two letters, of which all short ones are gone through."""
+        letters = np.random.default_rng(0).choice(["a", "b"], 4000)
+        path = folder / "letters.txt"
+        path.write_text("".join(letters), "utf-8", newline="\n")
 
+        def every_row(data: DataSpec) -> Tensor:
+            """All rows of as many tokens, up to four, as make up to 4,096 of them: int64 (N, T)."""
+            (vocabulary,) = data.shape
+            length = max(1, min(4, int(math.log(4096, max(2, vocabulary)))))
+            return torch.cartesian_prod(*[torch.arange(vocabulary)] * length).view(-1, length)
 
-def next_tokens_are_a_distribution(model: Generator, batch: Batch) -> None:
-    """The exact likelihoods of all tokens that may come next sum to 1."""
-    if not isinstance(model, HasLikelihood) or model.likelihood_kind != "exact":
-        raise Skip("the model gives no exact likelihoods")
-    every = torch.arange(model.data.shape[0], device=batch.examples.device)[:, None]
-    rows = torch.cat([batch.examples[:1, :3].expand(len(every), 3), every], dim=1)
-    total = cast(HasLikelihood, model).log_likelihood(rows)[:, -1].double().exp().sum().item()
-    if abs(total - 1) >= 1e-3:
-        raise AssertionError(f"the shares of all next tokens sum to {total:.4f}, not to 1")
+        return (SampleSpace({"data": str(path)}, every_row),)

@@ -102,6 +102,5 @@ def genzoo_generators() -> list[GeneratorSpec]:
                 },
             },
             paper="Radford et al. 2015, Unsupervised Representation Learning with DCGANs, arXiv:1511.06434",
-            tags=("adversarial", "convolutional"),
         )
     ]

@@ -131,7 +131,6 @@ def genzoo_generators() -> list[GeneratorSpec]:
                 },
             },
             paper="Ho et al. 2020, Denoising Diffusion Probabilistic Models, arXiv:2006.11239",
-            tags=("likelihood", "few-step sampling", "inpainting"),
         )
     ]
 

@@ -332,27 +332,31 @@ class Diffusion(Generator):
     # Score
 
     @torch.no_grad()
-    def log_likelihood(self, images: Tensor, labels: Tensor | None = None, *, num_timesteps: int = 50) -> Tensor:
+    def log_likelihood(
+        self, images: Tensor, labels: Tensor | None = None, *, num_timesteps: int = 50, rng: RandomStreams | None = None
+    ) -> Tensor:
         """An unbiased estimate of a lower bound of log p(x), or log p(x|y), in nats (Ho et al. 2020, equation 5).
 
         The terms of all timesteps are estimated from those of `num_timesteps` of them, evenly spread, for each image.
-        Pixels are taken to be whole multiples of 1/255, as of 8-bit images.
+        Pixels are taken to be whole multiples of 1/255, as of 8-bit images. Without `rng` the draws are those of seed
+        0.
         """
+        rng = rng or RandomStreams(0, len(images), device=images.device)
         clean, total = self.to_inner(images), self.config.num_timesteps
         snr = self.signal.double() / (1 - self.signal.double())  # (T,)
-        nats = self.prior_term(clean) + self.first_term(clean, labels)  # the bound of -log p(x), (B,)
+        nats = self.prior_term(clean) + self.first_term(clean, labels, rng)  # the bound of -log p(x), (B,)
         count = min(num_timesteps, total - 1)
         edges = torch.linspace(1, total, count + 1, dtype=torch.float64)  # timestep 0 is the first term
         for low, high in pairwise(edges.tolist()):
-            u = torch.rand(len(images), device=clean.device, dtype=torch.float64) * (high - low) + low
+            u = rng.uniform().double() * (high - low) + low  # (B,)
             t = u.long().clamp(1, total - 1)  # (B,)
             weight = 0.5 * (snr[t - 1] - snr[t]) * (high - low)
-            nats = nats + weight * self.squared_error(clean, t, labels)
+            nats = nats + weight * self.squared_error(clean, t, labels, rng)
         return -nats.float()
 
-    def squared_error(self, clean: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+    def squared_error(self, clean: Tensor, t: Tensor, labels: Tensor | None, rng: RandomStreams) -> Tensor:
         """|x_0 - estimate|^2 at a new draw of x_t, (B,)."""
-        noisy = self.noisy(clean, torch.randn_like(clean), t)
+        noisy = self.noisy(clean, rng.normal(*clean.shape[1:]), t)
         estimate = self.clean(noisy, self.predict(noisy, t, labels), t).clamp(-1, 1)
         return (clean - estimate).double().square().flatten(1).sum(1)
 
@@ -362,11 +366,11 @@ class Diffusion(Generator):
         terms = 0.5 * (alpha_bar * clean.double().square() - alpha_bar - torch.log1p(-alpha_bar))
         return terms.flatten(1).sum(1)
 
-    def first_term(self, clean: Tensor, labels: Tensor | None) -> Tensor:
+    def first_term(self, clean: Tensor, labels: Tensor | None, rng: RandomStreams) -> Tensor:
         """-log p(x_0 | x_1) in nats, (B,): a Gaussian around the estimate of x_0, integrated over the bin of each of
         the 256 values."""
         t = torch.zeros(len(clean), dtype=torch.int64, device=clean.device)
-        noisy = self.noisy(clean, torch.randn_like(clean), t)
+        noisy = self.noisy(clean, rng.normal(*clean.shape[1:]), t)
         mean = self.clean(noisy, self.predict(noisy, t, labels), t).clamp(-1, 1).double()
         alpha_bar = self.signal[:2].double()
         variance = (1 - alpha_bar[1] / alpha_bar[0]) * (1 - alpha_bar[0]) / (1 - alpha_bar[1])

@@ -114,6 +114,5 @@ def genzoo_generators() -> list[GeneratorSpec]:
                 "article-1024": _article((256, 512, 1024), (512, 256), 1e-3, generator_output="sigmoid", batch_size=32),
             },
             paper="Goodfellow et al. 2014, Generative Adversarial Networks, arXiv:1406.2661",
-            tags=("adversarial",),
         )
     ]

@@ -126,7 +126,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
                 },
             },
             paper="Vaswani et al. 2017, Attention Is All You Need, arXiv:1706.03762",
-            tags=("likelihood", "streaming", "fine-tuning"),
+            tags=("density",),
             example_length="context_length",
         )
     ]

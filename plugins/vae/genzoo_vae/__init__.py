@@ -113,7 +113,6 @@ def genzoo_generators() -> list[GeneratorSpec]:
                 },
             },
             paper="Kingma & Welling 2014, Auto-Encoding Variational Bayes, arXiv:1312.6114",
-            tags=("likelihood", "latent space", "reconstruction"),
         )
     ]
 

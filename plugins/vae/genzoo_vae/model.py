@@ -149,9 +149,12 @@ class VAE(Generator):
         error = (images - output).square().flatten(1).sum(1)  # (B,)
         return 0.5 * (error * (-log_variance).exp() + pixels * (log_variance + math.log(2 * math.pi)))
 
-    def binarized(self, images: Tensor) -> Tensor:
-        """For the Bernoulli likelihood, pixels drawn as 0 or 1 with their value as probability."""
-        return (torch.rand_like(images) < images).to(images.dtype) if self.config.likelihood == "bernoulli" else images
+    def binarized(self, images: Tensor, uniform: Tensor | None = None) -> Tensor:
+        """For the Bernoulli likelihood, pixels drawn as 0 or 1 with their value as probability; by uniform numbers in
+        [0, 1) of the same shape where these are given."""
+        if self.config.likelihood != "bernoulli":
+            return images
+        return ((torch.rand_like(images) if uniform is None else uniform) < images).to(images.dtype)
 
     # Training
 
@@ -270,19 +273,23 @@ class VAE(Generator):
         return {"bound": -(reconstruction + kl.sum(1)), "kl": kl.sum(1)}
 
     @torch.no_grad()
-    def log_likelihood(self, images: Tensor, labels: Tensor | None = None, *, num_samples: int = 1000) -> Tensor:
+    def log_likelihood(
+        self, images: Tensor, labels: Tensor | None = None, *, num_samples: int = 1000, rng: RandomStreams | None = None
+    ) -> Tensor:
         """log p(x), or log p(x|y), in nats by importance sampling with draws from q(z|x) (Burda et al. 2016, eq. 8).
 
         A lower bound in expectation, which grows with `num_samples` to the exact value. With the Bernoulli
-        likelihood pixels are binarised first, which leaves images of 0 and 1 as they are.
+        likelihood pixels are binarised first, which leaves images of 0 and 1 as they are. Without `rng` the draws are
+        those of seed 0.
         """
-        images = self.binarized(images)
+        rng = rng or RandomStreams(0, len(images), device=images.device)
+        images = self.binarized(images, rng.uniform(*self.data.shape))
         mu, log_var = self.posterior(images, labels)  # (B, latent_dim)
         chunk = max(1, CHUNK // max(1, images.numel()))
         log_sum = mu.new_full((len(images),), -torch.inf)  # of the importance weights, (B,)
         for start in range(0, num_samples, chunk):
             k = min(chunk, num_samples - start)
-            noise = torch.randn(k, *mu.shape, device=mu.device)
+            noise = rng.normal(k, mu.shape[1]).transpose(0, 1)  # (k, B, latent_dim)
             z = mu + (0.5 * log_var).exp() * noise  # (k, B, latent_dim)
             repeated = images.expand(k, *images.shape).flatten(0, 1)  # (k * B, C, H, W)
             repeated_labels = None if labels is None else labels.repeat(k)  # (k * B,)

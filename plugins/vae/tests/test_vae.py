@@ -78,7 +78,8 @@ def test_the_bound_is_below_the_importance_weighted_estimate_which_grows_with_k(
         return means.mean(), means.std() / len(means) ** 0.5
 
     def estimate(k):
-        return mean_and_error([model.log_likelihood(images, num_samples=k) for _ in range(200)])
+        streams = (RandomStreams(seed, len(images)) for seed in range(200))
+        return mean_and_error([model.log_likelihood(images, num_samples=k, rng=rng) for rng in streams])
 
     with torch.no_grad():
         draws = [model(images) for _ in range(200)]
