@@ -189,7 +189,7 @@ MUTANTS = {  # by check: what is replaced by what, in which part
     "presets_are_allowed": ("top", '"steps": 20, ', ""),
     "target_is_a_generator": ("top", "genzoo_good_model:Good", "genzoo_good_model:Missing"),
     "importing_changes_no_global_state": ("model", "import genzoo\n", "import genzoo\ntorch.manual_seed(1)\n"),
-    "a_training_is_logged": ("model", "run.log(loss=loss)", "pass"),
+    "a_training_is_logged": ("model", "run.log(loss=loss)", "run.log(loss=loss) if own_step < 3 else None"),
     "training_moves_the_weights": ("model", "                optimizer.step()\n", ""),
     "samples_have_their_shape": ("model", "return self.decode(z)", "return self.decode(z) * 1.5"),
     "samples_follow_the_seed": ("model", "rng.normal(self.config.width)", "torch.zeros(count, self.config.width)"),

@@ -1,14 +1,19 @@
 """What a stranger is given: a plugin to begin with, installing, a doctor, and a zoo that bears bad plugins."""
 
+import bz2
+import hashlib
 import itertools
 import json
+import random
 import re
 import shutil
 import subprocess
 import sys
-import textwrap
 import tomllib
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -181,149 +186,43 @@ def test_a_slow_plugin_is_named_and_broken_ones_take_nothing_along(install, genz
 
 # A stranger's plugin in a clean environment
 
-MIXTURE = {
-    "genzoo_mixture/__init__.py": '''
-        """A mixture of Gaussians over pixels, trained by EM."""
-        from dataclasses import dataclass
-
-        import genzoo
-        from genzoo import GeneratorSpec, option
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 
 
-        @dataclass(frozen=True, kw_only=True)
-        class MixtureOptions:
-            components: int = option(10, help="Gaussians that are mixed.", minimum=1, maximum=1000)
-            floor: float = option(1e-3, help="Least variance of a pixel.", above=0, maximum=1)
+@pytest.fixture
+def example(tmp_path, monkeypatch):
+    """A function that installs an example of the documentation, with changes of its files' text if they are given."""
+    modules = []
+
+    def install(name, **changes):
+        folder = tmp_path / name
+        shutil.copytree(EXAMPLES / name, folder)
+        for path in folder.rglob("*.py"):
+            text = path.read_text()
+            for before, after in changes.get(path.stem, ()):
+                assert before in text
+                text = text.replace(before, after)
+            path.write_text(text)
+        monkeypatch.syspath_prepend(str(folder))
+        planted(folder, monkeypatch)
+        modules.append(f"genzoo_{name}")
+
+    yield install
+    for module in [m for m in sys.modules if m.partition(".")[0] in modules]:
+        del sys.modules[module]
 
 
-        @genzoo.hookimpl
-        def genzoo_generators():
-            return [
-                GeneratorSpec(
-                    name="mixture", summary="Mixture of Gaussians", modality="image",
-                    target="genzoo_mixture.model:Mixture", config=MixtureOptions,
-                    defaults={"steps": 10, "log_every": 1}, mini_batches=False,
-                ),
-                GeneratorSpec(
-                    name="two", summary="Two optimisers", modality="image", target="genzoo_mixture.model:Two",
-                    defaults={"steps": 20, "batch_size": 16},
-                ),
-            ]
-    ''',
-    "genzoo_mixture/model.py": '''
-        import math
-
-        import torch
-        from torch import nn
-
-        import genzoo
-
-
-        class Mixture(genzoo.Generator):
-            """Dempster, Laird & Rubin 1977, with diagonal covariances; no neural network and no optimiser."""
-
-            likelihood_kind = "exact"
-            pixel_values = None
-
-            def __init__(self, config, data):
-                super().__init__(config, data)
-                pixels, count = math.prod(data.shape), config.components
-                self.register_buffer("weights", torch.full((count,), 1 / count))
-                self.register_buffer("means", torch.rand(count, pixels))
-                self.register_buffer("variances", torch.full((count, pixels), 0.1))
-
-            def joint(self, x):
-                """log p(x, k), (N, K)."""
-                variances = self.variances
-                squares = x.square() @ (1 / variances).T - 2 * x @ (self.means / variances).T
-                squares = squares + (self.means.square() / variances).sum(1)
-                constant = (2 * math.pi * variances).log().sum(1)
-                return self.weights.log() - 0.5 * (squares + constant)
-
-            @torch.no_grad()
-            def fit(self, run):
-                images = torch.cat([batch.images for batch in run.training_examples(5000)]).flatten(1)
-                for _ in run.steps():
-                    joint = self.joint(images)
-                    run.log(nll=-joint.logsumexp(1).mean())
-                    shares = joint.softmax(1)
-                    total = shares.sum(0).clamp_min(1e-6)
-                    self.weights.copy_(total / total.sum())
-                    self.means.copy_(shares.T @ images / total[:, None])
-                    spread = shares.T @ images.square() / total[:, None] - self.means.square()
-                    self.variances.copy_(spread.clamp_min(self.config.floor))
-
-            def log_likelihood(self, images):
-                return self.joint(images.flatten(1)).logsumexp(1)
-
-            def sample(self, count, *, options, rng):
-                component = torch.searchsorted(self.weights.cumsum(0), rng.uniform()).clamp_max(len(self.weights) - 1)
-                noise = rng.normal(self.means.shape[1]) * self.variances[component].sqrt()
-                return (self.means[component] + noise).clamp(0, 1).view(count, *self.data.shape)
-
-
-        class Two(genzoo.Generator):
-            """A generator and a critic, an optimiser each."""
-
-            training_only = ("critic",)
-
-            def __init__(self, config, data):
-                super().__init__(config, data)
-                pixels = math.prod(data.shape)
-                self.generator = nn.Sequential(nn.Linear(8, pixels), nn.Sigmoid())
-                self.critic = nn.Linear(pixels, 1)
-
-            def fit(self, run):
-                one = torch.optim.Adam(self.generator.parameters(), 1e-2)
-                other = torch.optim.SGD(self.critic.parameters(), 1e-2, momentum=0.9)
-                one, other = run.prepare(one, other)
-                for batch in run.batches():
-                    fake = self.generator(torch.randn(len(batch), 8))
-                    judged = self.critic(batch.images.flatten(1)) - self.critic(fake.detach())
-                    other.zero_grad()
-                    run.backward((judged - 1).square().mean())
-                    other.step()
-                    loss = -self.critic(fake).mean()
-                    one.zero_grad()
-                    run.backward(loss)
-                    one.step()
-                    run.log(loss=loss, judged=judged.mean())
-
-            def sample(self, count, *, options, rng):
-                return self.generator(rng.normal(8)).view(count, *self.data.shape)
-    ''',
-    "pyproject.toml": '''
-        [build-system]
-        requires = ["hatchling>=1.27"]
-        build-backend = "hatchling.build"
-
-        [project]
-        name = "genzoo-mixture"
-        version = "0.3.0"
-        requires-python = ">=3.11"
-        license = "MIT"
-        dependencies = ["genzoo>=0.1,<0.2"]
-
-        [project.entry-points.genzoo]
-        mixture = "genzoo_mixture"
-    ''',
-}  # fmt: skip
-
-
-def test_an_outsiders_plugin_works_in_a_clean_environment(outside):
+def test_a_model_fitted_by_em_works_in_a_clean_environment(outside):
     project = outside.root / "genzoo-mixture"
-    for name, content in MIXTURE.items():
-        path = project / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(textwrap.dedent(content).lstrip())
+    shutil.copytree(EXAMPLES / "mixture", project)
     outside(outside.uv, "build", "--wheel", "--quiet", "--python", sys.executable, project)
     (wheel,) = (project / "dist").glob("*.whl")
     outside(outside.scripts / "python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel)
     command = outside.scripts / "genzoo"
-    assert "genzoo-mixture 0.3.0" in outside(command, "list")
+    assert "genzoo-mixture 0.1.0" in outside(command, "list")
     checked = outside(command, "check", "mixture")
-    assert "0 failed" in checked
-    assert "0 failed" in outside(command, "check", "two")
+    assert " 0 failed" in checked
+    assert "passed   likelihoods_sum_to_one" in checked
     outside(command, "train", "mixture", "--name", "one", "--steps", "6", "--threads", "1")
     outside(command, "resume", "one", "--steps", "8")
     lines = [json.loads(line) for line in (outside.root / "runs" / "one" / "metrics.jsonl").read_text().splitlines()]
@@ -332,6 +231,86 @@ def test_an_outsiders_plugin_works_in_a_clean_environment(outside):
     assert outside(command, "sample", "mixture", "-n", "4").strip().endswith("sample-001.png")
     report = json.loads(outside(command, "evaluate", "mixture", "-n", "100", "--features", "random", "--json"))
     assert {"frechet_distance", "nll"} <= {m["name"] for m in report["measures"]}
+
+
+JACOBIANS = {"sign": "-scale.sum(1)", "twice": "2 * scale.sum(1)", "none": "torch.zeros(len(x))"}
+
+
+@pytest.mark.parametrize("mistake", [None, *JACOBIANS])
+def test_a_mistake_in_a_flows_jacobian_is_named(example, mistake):
+    example("flow", model=[("+ shift, scale.sum(1)", f"+ shift, {JACOBIANS[mistake]}")] if mistake else [])
+    only = () if mistake is None else ("likelihoods_are_of_examples", "likelihoods_sum_to_one")
+    outcomes = {outcome.check: outcome for outcome in run_checks("flow", only=only)}
+    wrong = [name for name, outcome in outcomes.items() if outcome.status == "failed"]
+    assert wrong == (["likelihoods_sum_to_one"] if mistake else [])
+    if mistake:
+        assert "more than 1, and are said to be bounds from below" in outcomes[wrong[0]].reason
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A folder, and the address at which a server of this machine has it."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+
+    class Silent(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=folder)) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_data_set_that_is_fetched_is_fetched_once(example, served, monkeypatch, genzoo_command):
+    from torchvision.datasets import USPS
+
+    folder, address = served
+    rng, parts = random.Random(0), {}
+    for part, name, count in (("train", "usps.bz2", 60), ("test", "usps.t.bz2", 20)):
+        lines = (
+            f"{number % 10 + 1} " + " ".join(f"{pixel + 1}:{rng.uniform(-1, 1):.3f}" for pixel in range(256))
+            for number in range(count)
+        )
+        content = bz2.compress("\n".join(lines).encode())
+        (folder / name).write_bytes(content)
+        parts[part] = [f"{address}/{name}", name, hashlib.md5(content).hexdigest()]
+    monkeypatch.setattr(USPS, "split_list", {part: [f"{address}/gone", *rest] for part, (_, *rest) in parts.items()})
+    example("extras")
+    options = {"steps": 2, "batch_size": 4, "threads": 1}
+    with pytest.raises(GenzooError, match=r"'usps' cannot be loaded: .*; it needs USPS/usps.bz2, USPS/usps.t.bz2 in "):
+        genzoo.train("gan", data="usps", **options)
+    monkeypatch.setattr(USPS, "split_list", parts)
+    run = genzoo.train("gan", data="usps", **options)
+    assert run.data_spec.shape == (1, 16, 16)
+    shutil.rmtree(folder)
+    genzoo.train("gan", data="usps", **options)
+    assert re.search(r"usps +image +yes", genzoo_command("data").out)
+    assert "ink_distance" in {measure.name for measure in genzoo.evaluate(run, n=10, features="random").measures}
+    other = genzoo.evaluate(genzoo.train("gan", data="mnist-5k", **options), n=10, features="random")
+    assert "ink_distance" not in {measure.name for measure in other.measures} | set(other.left_out)
+    written = genzoo_command("average", run.name, "-n", "3").out.strip()
+    assert genzoo.read_provenance(Path(written))["genzoo"]["operation"] == "average"
+
+
+def test_a_watcher_can_stop_a_run(example, monkeypatch, capfd):
+    example("extras")
+    monkeypatch.setenv("EXTRAS_PRUNE", "0")
+    with pytest.warns(genzoo.GenzooWarning, match="above EXTRAS_PRUNE=0: stopped"), pytest.raises(genzoo.Interrupted):
+        genzoo.train("vae", name="bad", steps=200, batch_size=4, log_every=50, threads=1, prior="gaussian")
+    assert (genzoo.find_run("bad").status, genzoo.find_run("bad").step) == ("interrupted", 100)
+
+
+def test_the_page_of_examples_shows_all_that_is_tested():
+    page = (EXAMPLES.parent / "examples.md").read_text()
+    shown = set(re.findall(r"```{literalinclude} (\S+)", page))
+    files = {
+        path.relative_to(EXAMPLES.parent).as_posix() for path in EXAMPLES.rglob("*") if path.suffix in (".py", ".toml")
+    }
+    assert shown == {f for f in files if not f.endswith("pyproject.toml") or "mixture" in f}
 
 
 def test_from_an_empty_folder_to_a_trained_plugin_in_five_commands(outside):

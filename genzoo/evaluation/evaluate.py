@@ -261,6 +261,8 @@ def measured(
     for number, (plugin, spec) in enumerate(wanted):
         progress("measuring", number, len(wanted))
         try:
+            if spec.applies is not None and not spec.applies(subject.data):
+                continue
             estimate = load_target(spec.target, f"measure {spec.name!r} of {plugin.distribution}")(subject)
             if not math.isfinite(estimate.value):
                 raise NotMeasurable("its value is not finite")

@@ -108,6 +108,7 @@ def page(results: Sequence[Evaluation], folders: Sequence[RunFolder | None]) -> 
     lines += [
         f"<dt>{spec.name} {ARROWS[spec.better]}</dt><dd>{html.escape(spec.summary)}</dd>"
         for _, spec in registry().metrics.of_modality(first.protocol["modality"])
+        if any(spec.name in result.left_out or spec.name in [m.name for m in result.measures] for result in results)
     ]
     lines.append("</dl></details>")
     for result, folder in zip(results, folders, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
@@ -227,7 +227,8 @@ class MetricSpec:
     `target` names a function that is given the modality's subject (`genzoo.ImageSubject`, `genzoo.TextSubject`) and
     returns a `genzoo.Estimate`, or raises `genzoo.NotMeasurable` saying why there is none. `better` is "lower" or
     "higher". `needs` names methods (or true attributes) of the model without which the measure has no meaning; a
-    measure that needs none is also taken of real data and of the baselines.
+    measure that needs none is also taken of real data and of the baselines. `applies` says of which data it can be
+    taken: of others it is not, and nothing is said of it; None: of all data of the modality.
     """
 
     name: str
@@ -237,6 +238,7 @@ class MetricSpec:
     target: str
     unit: str = ""
     needs: tuple[str, ...] = ()
+    applies: Callable[[DataSpec], bool] | None = None
 
     def check(self) -> None:
         """Raises `ValueError` saying what is wrong with this spec."""

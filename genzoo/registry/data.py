@@ -79,6 +79,7 @@ def open_data(
     except GenzooError:
         raise
     except Exception as error:
-        raise GenzooError(f"data {options.data!r} cannot be loaded: {one_line(error)}") from error
+        needed = f"; it needs {', '.join(located.files)} in {data_folder(options.data_dir)}" if located.files else ""
+        raise GenzooError(f"data {options.data!r} cannot be loaded: {one_line(error)}{needed}") from error
     dataset = reader.take(data, options, kept, progress)
     return dataset, dataset.spec(options.data)
