@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
@@ -86,6 +89,19 @@ class ChecksTable(_Table):
         return [(f"`{check.name}`", check.promise) for check in CHECKS]
 
 
+class ThirdPartiesTable(_Table):
+    """`genzoo-third-parties`: the plugins that `plugins.toml` lists."""
+
+    heading = ("distribution", "what it brings", "source")
+
+    def run(self) -> list[nodes.Node]:
+        return super().run() if self.cells() else [nodes.paragraph(text="None is listed yet.")]
+
+    def cells(self) -> list[tuple[str, ...]]:
+        plugins = tomllib.loads((Path(__file__).parent / "plugins.toml").read_text("utf-8")).get("plugin", [])
+        return [(f"`{p['distribution']}`", p["summary"], f"<{p['source']}>") for p in plugins]
+
+
 class ModalitiesTable(_Table):
     """`genzoo-modalities`: the kinds of data that are installed."""
 
@@ -168,3 +184,4 @@ def setup(app: Sphinx) -> None:
     app.add_directive("genzoo-metrics", MetricsTable)
     app.add_directive("genzoo-features", FeaturesTable)
     app.add_directive("genzoo-checks", ChecksTable)
+    app.add_directive("genzoo-third-parties", ThirdPartiesTable)

@@ -70,6 +70,20 @@ def test_every_modality_is_documented():
         assert registry().modalities.get(name)[1].template
 
 
+def test_listed_plugins_are_named_once_in_order_with_a_summary_and_a_source():
+    plugins = tomllib.loads((DOCS / "plugins.toml").read_text()).get("plugin", [])
+    names = [plugin["distribution"] for plugin in plugins]
+    assert names == sorted(set(names))
+    for plugin in plugins:
+        assert set(plugin) == {"distribution", "summary", "source"}
+        assert plugin["source"].startswith("https://")
+    shown = blocks((DOCS / "plugins.md").read_text(), "toml")[0]
+    assert set(tomllib.loads(shown)["plugin"][0]) == {"distribution", "summary", "source"}
+    workflow = (ROOT / ".github" / "workflows" / "plugins.yml").read_text()
+    assert "docs/plugins.toml" in workflow
+    assert "genzoo check" in workflow
+
+
 def test_every_picture_and_page_that_is_named_is_there():
     for path in [ROOT / "README.md", *DOCS.rglob("*.md")]:
         for target in re.findall(r"\]\((?!http)([^)#]+)", path.read_text()):

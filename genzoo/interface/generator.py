@@ -35,7 +35,7 @@ class Generator(nn.Module, ABC):
     training_only: ClassVar[tuple[str, ...]] = ()  # submodules that sampling does not need, such as a discriminator
     best_by: ClassVar[tuple[str, Literal["lower", "higher"]] | None] = None
     """The score of `--eval-every` by which the best weights are kept and sampled from: a name that the modality or
-    `evaluate` gives, with `validation/` before it; None: the last weights are."""
+    `evaluate` gives, with `validation/` before it, as `("validation/loss", "lower")`; None: the last weights are."""
     spec: GeneratorSpec  # as the plugin registers it; genzoo sets it when it builds the model
     watch: Callable[[int, int], None] | None = None  # whom `report` tells
 
@@ -75,6 +75,9 @@ class Generator(nn.Module, ABC):
     def sample(self, count: int, *, options: Any, rng: RandomStreams) -> Any:
         """Draw `count` samples.
 
+        A conditional model is given `labels` besides, int64 (count,). What a text goes on from (`--prompt`) is an
+        option of the model's own, in its `sample_options`, as a text.
+
         Args:
             count: how many, 0 or more.
             options: an instance of the spec's `sample_options`.
@@ -95,7 +98,8 @@ class Evaluates(Protocol):
 
 @runtime_checkable
 class Reconstructs(Protocol):
-    """A model that can carry data through itself. One that has `encode` and `decode` need not have it."""
+    """A model that can carry data through itself. One that has `encode` and `decode` need not have it. A conditional
+    model is given `labels` besides, by name, int64 (B,)."""
 
     def reconstruct(self, examples: Tensor) -> Tensor:
         """Examples as a batch has them (images: (B, C, H, W) in [0, 1]), as the model gives them back, in the same
@@ -104,7 +108,8 @@ class Reconstructs(Protocol):
 
 @runtime_checkable
 class Encodes(Protocol):
-    """A model with a latent space that data can be taken to and brought back from."""
+    """A model with a latent space that data can be taken to and brought back from. A conditional model is given
+    `labels` besides, by name, int64 (B,)."""
 
     def encode(self, examples: Tensor) -> Tensor:
         """The latent vectors (B, latent_dim) of examples (images: (B, C, H, W) in [0, 1]); deterministic."""

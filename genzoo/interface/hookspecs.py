@@ -112,13 +112,18 @@ def genzoo_run_started(run: Run) -> None:
 
 @hookspec
 def genzoo_run_logged(run: Run, step: int, values: dict[str, float]) -> None:
-    """Watch a line of `metrics.jsonl`: the means of the logged values since the line before, after `step` steps.
+    """Watch a line of `metrics.jsonl` as it is written, after `step` steps.
+
+    `values` has "step", "seconds" of training so far, "samples_per_second" (or what the data are counted in), and
+    "utilisation" where the device's peak is known; the means since the line before of what the model gave to
+    `run.log`, under its names; and at `--eval-every` the scores on validation data, named "validation/NAME".
 
     Example::
 
         @genzoo.hookimpl
-        def genzoo_run_logged(step, values):
-            print(step, values["loss"])
+        def genzoo_run_logged(run, step, values):
+            if values["loss"] > 100:
+                run.stop()
     """
 
 

@@ -80,7 +80,11 @@ class Run(ABC):
 
     @abstractmethod
     def training_examples(self, count: int) -> Iterator[Batch]:
-        """The first `count` training examples, or all there are, in their own order: batches on the device."""
+        """The first `count` training examples, or all there are, in their own order: batches on the device, each of up
+        to 250 `examples` with their `labels` (of images `images` too)::
+
+            images = torch.cat([batch.images for batch in run.training_examples(5000)])  # (N, C, H, W)
+        """
 
     @abstractmethod
     def backward(self, loss: Tensor) -> None:
@@ -112,7 +116,8 @@ class Run(ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """Ask the training to save all and stop before its next step, as Ctrl-C does; `genzoo resume` goes on."""
+        """Ask the training to save all and stop before its next step, as Ctrl-C does: `genzoo.train` then raises
+        `Interrupted`, and `genzoo resume` goes on. For models and watchers, such as one that prunes a trial."""
 
     @abstractmethod
     def warn(self, message: str) -> None:
