@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from genzoo.interface.errors import Skip
 from genzoo.interface.options import build
+from genzoo.interface.specs import VALIDATION
 from genzoo.testing.case import STEPS, Case
 from genzoo.testing.check import digest, hash_of, promised, require, require_samples
 
@@ -40,6 +42,18 @@ def a_training_is_logged(case: Case) -> None:
     require(bool(logged), "nothing is logged: call run.log(loss=...)")
     infinite = [key for line in lines for key, value in line.items() if not math.isfinite(value)]
     require(not infinite, f"{infinite[:1]} is not finite")
+
+
+@promised
+def best_by_names_a_score(case: Case) -> None:
+    """The score by which the best weights are kept is among those that `--eval-every` gives."""
+    best_by = case.kind.best_by
+    if best_by is None:
+        raise Skip("the model keeps its last weights")
+    name, direction = best_by
+    scores = sorted({key for line in case.run.metrics() for key in line if key.startswith(VALIDATION)})
+    require(name in scores, f"best_by names {name!r}; there is {', '.join(scores) or 'no score'}")
+    require(direction in ("lower", "higher"), f"best_by is {direction!r}; allowed is 'lower' or 'higher'")
 
 
 @promised
