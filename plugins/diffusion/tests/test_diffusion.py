@@ -280,7 +280,9 @@ def test_forms_train_sample_and_resume_exactly(form):
 
 
 def test_it_learns():
-    run = genzoo.train("diffusion", steps=120, width=8, warmup_steps=10, sample_every=0, eval_every=0, log_every=20)
+    run = genzoo.train(
+        "diffusion", steps=120, batch_size=16, width=8, warmup_steps=10, sample_every=0, eval_every=0, log_every=20
+    )
     lines = run.metrics()
     assert lines[-1]["loss"] < 0.4 * lines[0]["loss"]
 

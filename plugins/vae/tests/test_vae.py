@@ -208,7 +208,8 @@ def test_every_form_trains_and_samples(form):
 
 
 def test_a_conditional_vae_uses_the_label_and_has_a_mixture_a_class():
-    run = genzoo.train("vae", conditional=True, steps=400, sample_every=0, eval_every=0, prior_components=20)
+    small = {"architecture": "mlp", "hidden_sizes": (64,), "eval_every": 0, "sample_every": 0}
+    run = genzoo.train("vae", conditional=True, steps=400, prior_components=20, **small)
     model = genzoo.load(run)
     assert model.mixture_means.shape == (10, 2, 16)
     images = genzoo.sample(model, 200)  # each class in turn
