@@ -277,6 +277,10 @@ UNLOADABLE = {  # what a plugin must not be, and how the one check that fails th
         "has an option 'seed', which every training has",
     ),
     "preset": (("top", '"wide": {"width": 8}', '"wide": {"width": 99}'), "--width is 99; allowed is a whole number"),
+    "batch": (
+        ("top", '"batch_size": 8}, presets', '"batch_size": 8}, mini_batches=False, presets'),
+        "gives a value to 'batch_size' and says mini_batches=False",
+    ),
     "error": (("top", "    return [\n", "    1 / 0\n    return [\n"), "ZeroDivisionError: division by zero"),
 }  # fmt: skip
 
@@ -373,7 +377,7 @@ def test_a_training_that_fails_is_told_once_with_its_place(plant, genzoo_command
     assert {o.reason for o in missed} == {"a_training_ends failed"}
     later = [check.name for check in CHECKS[[check.name for check in CHECKS].index("a_training_ends") + 1 :]]
     assert {o.check for o in missed} >= {*later} - {
-        "a_missing_device_is_refused", "memory_of_the_device_is_given_back", "labels_are_obeyed"
+        "labels_are_obeyed", "best_by_names_a_score"
     }  # fmt: skip
     shown = genzoo_command("check", "good", "--only", "samples_follow_the_seed", "--only", "resuming_is_exact")
     assert shown.status == 3
@@ -386,6 +390,39 @@ def test_a_training_that_fails_is_told_once_with_its_place(plant, genzoo_command
     (told, *_) = json.loads(genzoo_command("check", "good", "--only", "a_training_ends", "--json").out)["checks"]
     assert told["where"] == outcome.where
     assert told["traceback"].rstrip().endswith("IndexError: list index out of range")
+
+
+def test_an_error_where_the_models_module_is_imported_has_its_place(plant):
+    plant(("model", "import genzoo\n", "import genzoo\nimport no_such_library\n"))
+    outcomes = [o for o in run_checks("good") if o.status == "failed"]
+    assert [(o.check, o.where) for o in outcomes] == [("target_is_a_generator", "genzoo_good_model.py:6")]
+    assert "No module named 'no_such_library'" in outcomes[0].reason
+    assert "import no_such_library" in outcomes[0].traceback
+
+
+def test_what_draws_from_elsewhere_is_told_once(plant):
+    plant(("model", "rng.normal(self.config.width)", "torch.randn(count, self.config.width)"))
+    assert failed() == ["samples_follow_the_seed"]
+
+
+def test_a_likelihood_without_its_kind_is_no_model_without_likelihood(plant):
+    plant(("model", 'likelihood_kind = "exact"', "pass"))
+    only = ("likelihoods_are_of_examples", "likelihoods_sum_to_one")
+    first, second = run_checks("good", only=only)
+    assert (first.status, second.status) == ("failed", "not run")
+    assert "log_likelihood needs a class attribute beside it" in first.reason
+
+
+def test_a_passed_sum_is_shown(plant, genzoo_command):
+    plant()
+    shown = genzoo_command("check", "good", "--only", "likelihoods_sum_to_one").out
+    assert "all 16 possible examples of (1, 2, 2) sum to 1" in shown
+
+
+def test_a_vector_is_no_value_to_log(plant):
+    plant(("model", "run.log(loss=loss)", "run.log(loss=loss, each=images)"))
+    (outcome,) = run_checks("good", only=("a_training_ends",))
+    assert "run.log(each=...) takes one number, not a tensor of shape (8, 784)" in outcome.reason
 
 
 def test_in_pytest_a_cause_is_told_once_too(plant):
@@ -426,7 +463,9 @@ def test_the_trainings_of_the_checks_have_options_and_presets(plant, genzoo_comm
 def test_x_stops_at_the_first_failure(plant, genzoo_command):
     plant(MUTANTS["metadata_are_complete"])
     shown = genzoo_command("check", "good", "-x").out.splitlines()
-    assert shown[-4].startswith("failed   metadata_are_complete")
+    assert shown[-1].endswith("; stopped at the first failure")
+    assert next(line for line in shown if line.startswith("failed")).startswith("failed   metadata_are_complete")
+    assert sum(line.startswith(("passed", "failed", "skipped")) for line in shown) < len(LIGHT_CHECKS)
 
 
 def test_a_closed_form_is_known_by_its_tag(plant):
@@ -457,7 +496,7 @@ def test_expected_failures_are_strict(plant):
     outcomes = {o.check: o for o in run_checks("good", expected_failures=expected, only=tuple(expected))}
     assert (outcomes["options_are_declared"].status, outcomes["options_are_declared"].ok) == ("xfailed", True)
     assert (outcomes["name_is_free"].status, outcomes["name_is_free"].ok) == ("xpassed", False)
-    with pytest.raises(UsageError, match="there is no check 'speed'"):
+    with pytest.raises(UsageError, match="unknown check 'speed'"):
         list(run_checks("good", only=("speed",)))
     with pytest.raises(UsageError, match="nothing"):
         list(run_checks("nothing"))

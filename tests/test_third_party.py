@@ -242,7 +242,7 @@ def test_a_mistake_in_a_flows_jacobian_is_named(example, mistake):
     wrong = [name for name, outcome in outcomes.items() if outcome.status == "failed"]
     assert wrong == (["likelihoods_sum_to_one"] if mistake else [])
     if mistake:
-        assert "more than 1, and are said to be bounds from below" in outcomes[wrong[0]].reason
+        assert "which must not be above 1 for a bound from below" in outcomes[wrong[0]].reason
 
 
 @pytest.fixture

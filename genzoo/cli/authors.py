@@ -47,7 +47,7 @@ def new_command(name: str, modality: str | None, folder: str | None, as_json: bo
 @click.option("--preset", metavar="NAME", help="Of the trainings.  [default: tiny, if there is one]")
 @click.option("--set", "settings", metavar="OPTION=VALUE", multiple=True, help="Any option of the trainings.")
 @click.option("-x", "first", is_flag=True, help="Stop at the first failure.")
-@click.option("-v", "--verbose", is_flag=True, help="Show all of a traceback, and what each check is of.")
+@click.option("-v", "--verbose", is_flag=True, help="Show all of the plugin's traceback, and what each check promises.")
 @as_json_option
 def check_command(
     name: str, only: tuple[str, ...], expected: tuple[str, ...], preset: str | None, settings: tuple[str, ...],
@@ -93,7 +93,8 @@ def check_command(
             click.echo(f"not run  {count} checks, as {reason}")
         seconds = sum(outcome.seconds for outcome in outcomes)
         summary = ", ".join(f"{count} {status}" for status, count in counts.items())
-        click.echo(f"\n{name}: {len(outcomes)} checks, {summary}, in {seconds:.0f} s")
+        end = "; stopped at the first failure" if first and not outcomes[-1].ok else ""
+        click.echo(f"\n{name}: {len(outcomes)} checks, {summary}, in {seconds:.0f} s{end}")
     failed = not all(outcome.ok for outcome in outcomes)
     sys.exit(3 if failed and missed else 1 if failed else 0)
 

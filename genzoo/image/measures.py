@@ -303,7 +303,7 @@ def likelihoods(subject: ImageSubject) -> Tensor:
 def nll(subject: ImageSubject) -> Estimate:
     """The baseline is a model of independent pixels, each with the shares of its values in the training images."""
     model: Any = subject.model  # which has the method, as the measure needs it
-    nats, values = subject.once(likelihoods), model.pixel_values
+    nats, values = subject.once(likelihoods), getattr(model, "pixel_values", None)
     likelihood_of = {None: "a density", 2: "binarised images", 256: "8-bit images"}[values]
     likelihood_of += " given their class" if model.conditional else ""
     likelihood_of += ", a bound" if model.likelihood_kind == "lower bound" else ""

@@ -52,10 +52,10 @@ class ImageModality(Modality[Tensor]):
         promised = f"promised are floats of shape {(count, *data.shape)} in [0, 1]"
         if not isinstance(samples, Tensor):
             raise GenzooError(f"the model gave a {type(samples).__name__} for {count} samples; {promised}")
-        if tuple(samples.shape) != (count, *data.shape) or not bool(torch.isfinite(samples).all()):
-            raise GenzooError(
-                f"the model gave {tuple(samples.shape)} for {count} samples, or numbers that are not finite; {promised}"
-            )
+        if tuple(samples.shape) != (count, *data.shape):
+            raise GenzooError(f"the model gave shape {tuple(samples.shape)} for {count} samples; {promised}")
+        if not bool(torch.isfinite(samples).all()):
+            raise GenzooError(f"the model gave numbers that are not finite; {promised}")
         if strict and not samples.is_floating_point():
             raise GenzooError(f"the model gave {samples.dtype}; {promised}")
         if strict and count and not 0 <= samples.min().item() <= samples.max().item() <= 1:

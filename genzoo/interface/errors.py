@@ -64,13 +64,16 @@ def one_line(error: BaseException) -> str:
 
 
 def traceback_of(error: BaseException) -> str:
-    """The traceback of an error as Python prints it, from the first frame on that is neither genzoo's nor the import
-    system's; empty for an error that was made and not raised, or raised by genzoo alone."""
+    """The traceback of an error as Python prints it, from the first frame on that is not genzoo's, pluggy's or the
+    import system's; empty where there is none."""
+    import importlib
     import traceback
     from pathlib import Path
 
-    package = str(Path(__file__).parents[1])
+    import pluggy
+
+    packages = tuple(str(Path(file).parent) for file in (Path(__file__).parent, pluggy.__file__, importlib.__file__))
     frames = error.__traceback__
-    while frames and frames.tb_frame.f_code.co_filename.startswith((package, "<frozen importlib")):
+    while frames and frames.tb_frame.f_code.co_filename.startswith((*packages, "<frozen importlib")):
         frames = frames.tb_next
     return "".join(traceback.format_exception(type(error), error, frames, chain=False)) if frames else ""

@@ -192,6 +192,8 @@ def check_options(spec: GeneratorSpec, modality: ModalitySpec) -> None:
         for name, value in values.items():
             if name not in options and name not in training:
                 raise ValueError(f"model {spec.name!r} gives a value to {name!r}, which is no option")
+            if name == "batch_size" and not spec.mini_batches:
+                raise ValueError(f"model {spec.name!r} gives a value to 'batch_size' and says mini_batches=False")
             (options.get(name) or training[name]).check(value, spec.name)
 
 

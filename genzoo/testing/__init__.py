@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genzoo.interface.errors import GenzooError, Skip, UsageError, one_line, traceback_of
+from genzoo.interface.errors import GenzooError, Skip, UsageError, one_line, traceback_of, unknown
 from genzoo.testing.case import Broken, Case
 from genzoo.testing.checks import CHECKS, Check
 
@@ -39,7 +39,7 @@ class Outcome:
         status: "passed", "failed", "skipped", "not run" (what it needs is what another check found to fail), "xfailed"
             (failed, as was expected) or "xpassed" (passed, though it was expected to fail; that counts as failed).
         promise: what is checked, in a sentence.
-        reason: in one line; empty where it passed.
+        reason: in one line; where it passed what was seen, if that says something.
         where: the line of the plugin at which an error was raised, `model.py:31`; empty where there is none.
         traceback: of that error.
         seconds: that it took.
@@ -82,7 +82,7 @@ def run_checks(
     """
     expected, known = dict(expected_failures or {}), {check.name: check for check in CHECKS}
     if wrong := [name for name in (*expected, *only) if name not in known]:
-        raise UsageError(f"there is no check {wrong[0]!r}; they are {', '.join(sorted(known))}")
+        raise unknown("check", wrong[0], known)
     case = Case(model, options, preset)
     causes: set[str] = set()  # that were told
     for check in CHECKS:
@@ -100,14 +100,15 @@ def _outcome(check: Check, case: Case, expected: Mapping[str, str]) -> Outcome:
     start, status, reason = time.perf_counter(), "passed", ""
     where = traceback = ""
     try:
-        _run(check, case)
+        reason = _run(check, case) or ""
     except Skip as skip:
         status, reason = "skipped", str(skip)
     except Exception as error:
         cause = error.error if isinstance(error, Broken) and error.check == check.name else error
         status, reason = ("not run", str(error)) if isinstance(cause, Broken) else ("failed", _reason(cause, case))
         if status == "failed":
-            where, traceback = _place(cause, case), traceback_of(cause)
+            raised = cause.__cause__ if isinstance(cause, GenzooError) and cause.__cause__ else cause
+            where, traceback = _place(raised, case), traceback_of(raised)
     if check.name in expected and status in ("passed", "failed"):
         status, reason = ("xfailed" if status == "failed" else "xpassed"), expected[check.name]
     seconds = round(time.perf_counter() - start, 3)
@@ -123,7 +124,7 @@ def _reason(error: Exception, case: Case) -> str:
     return one_line(error)
 
 
-def _place(error: Exception, case: Case) -> str:
+def _place(error: BaseException, case: Case) -> str:
     """The innermost line of the plugin's own files that an error passed through."""
     import importlib.util
 
@@ -140,10 +141,10 @@ def _place(error: Exception, case: Case) -> str:
     return places[-1] if places else ""
 
 
-def _run(check: Check, case: Case) -> None:
+def _run(check: Check, case: Case) -> str | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a few steps on made-up data
-        check.function(case)
+        return check.function(case)
 
 
 def parametrize_with_checks(

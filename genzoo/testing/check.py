@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """A promise. `function` is given a `Case` and raises if it is not kept. Its name stays from version to version."""
+    """A promise. `function` is given a `Case` and raises if it is not kept; it may return what it saw, in a line. The
+    name stays from version to version."""
 
     name: str
     promise: str
-    function: Callable[[Case], None]
+    function: Callable[[Case], str | None]
 
 
 CHECKS: list[Check] = []
 
 
-def promised(function: Callable[[Case], None]) -> Callable[[Case], None]:
+def promised(function: Callable[[Case], str | None]) -> Callable[[Case], str | None]:
     """Take a function among the checks; its docstring is the promise."""
     CHECKS.append(Check(function.__name__, " ".join((function.__doc__ or "").split()), function))
     return function

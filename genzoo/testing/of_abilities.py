@@ -91,6 +91,10 @@ def _of_examples(case: Case) -> Any:
     try:
         model = case.having("HasLikelihood", "give likelihoods")
     except Skip:
+        has_one = hasattr(case.kind, "log_likelihood")
+        require(
+            not has_one, 'log_likelihood needs a class attribute beside it: likelihood_kind = "exact" or "lower bound"'
+        )
         require(not density, "the model is tagged density, and has no log_likelihood")
         raise
     kind, batch = model.likelihood_kind, case.batch()
@@ -113,10 +117,10 @@ def _of_examples(case: Case) -> Any:
 
 
 @promised
-def likelihoods_sum_to_one(case: Case) -> None:
+def likelihoods_sum_to_one(case: Case) -> str:
     """Over all examples that there can be, of made-up data that have few, exact likelihoods sum to 1, or densities
     integrate to it; bounds from below do not exceed it."""
-    model, reasons = _with_likelihood(case), []
+    model, reasons, sums = _with_likelihood(case), [], []
     for number, space in enumerate(case.modality.sample_spaces(case.folder)):
         if space.applies is not None and not space.applies(model):
             continue
@@ -125,13 +129,16 @@ def likelihoods_sum_to_one(case: Case) -> None:
         except GenzooError as error:
             reasons.append(str(error))
             continue
-        _require_normalised(run, space)
-        reasons.append("")
-    if "" not in reasons:
+        sums.append(_normalised(run, space))
+    if not sums:
         raise Skip(reasons[0] if reasons else "there are no made-up data with few examples for it")
+    wrong = [text for good, text in sums if not good]
+    require(not wrong, "; ".join(wrong))
+    return "; ".join(text for _, text in sums)
 
 
-def _require_normalised(run: RunFolder, space: SampleSpace) -> None:
+def _normalised(run: RunFolder, space: SampleSpace) -> tuple[bool, str]:
+    """Whether the likelihoods of all possible examples sum to what they may, and to what they do."""
     import torch
 
     from genzoo.interface.generator import HasLikelihood
@@ -145,12 +152,14 @@ def _require_normalised(run: RunFolder, space: SampleSpace) -> None:
     totals = [_total(model, examples, space.volume, 1 if exact else max(1, SOME // number)) * number / len(examples)]
     if exact and space.wider is not None:
         totals.append(_total(model, space.wider(data), space.volume, 1))
-    measure = "sum" if space.volume is None else "integrate"
-    text = f"of all {number} possible examples of {data.shape} {measure} to {totals[0]:.4g}"
-    if exact:
-        require(any(abs(total - 1) < OFF for total in totals), f"the likelihoods {text}, not to 1")
+    if space.volume is None:
+        text = f"the likelihoods of all {number:,} possible examples of {data.shape} sum to {totals[0]:.4g}"
     else:
-        require(totals[0] < 1 + ABOVE, f"the likelihoods {text}, more than 1, and are said to be bounds from below")
+        beyond = f", to {totals[1]:.4g} over more than that" if len(totals) > 1 else ""
+        text = f"the density over {data.shape} integrates to {totals[0]:.4g} by a grid of {number:,} examples{beyond}"
+    if exact:
+        return any(abs(total - 1) < OFF for total in totals), f"{text}, which must be 1"
+    return totals[0] < 1 + ABOVE, f"{text}, which must not be above 1 for a bound from below"
 
 
 def _total(model: Generator, examples: Tensor, volume: float | None, repeats: int) -> float:

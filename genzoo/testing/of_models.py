@@ -58,8 +58,8 @@ def best_by_names_a_score(case: Case) -> None:
 
 @promised
 def training_moves_the_weights(case: Case) -> None:
-    """A training changes the weights that the model begins with, and goes on changing them; those of a model tagged
-    `closed-form` stay as they are after the first step."""
+    """A training changes the weights that the model begins with, and with mini-batches goes on changing them; those of
+    a model tagged `closed-form` stay as they are after the first step."""
     weights = _checkpoints(case)
     require(len(weights) >= 2, "the training wrote no two checkpoints")
     require(weights[-1] != _untrained(case), f"the weights after {STEPS} steps are those before the first")
@@ -67,7 +67,7 @@ def training_moves_the_weights(case: Case) -> None:
         require(
             weights[0] == weights[-1], "the model is tagged closed-form, and its weights change after the first step"
         )
-    else:
+    elif case.spec.mini_batches:
         require(weights[0] != weights[-1], "the weights after the last step are those after the second; a model that is"
                 " fitted at once has the tag 'closed-form'")  # fmt: skip
 
@@ -123,6 +123,15 @@ def samples_have_their_shape(case: Case) -> None:
 @promised
 def samples_follow_the_seed(case: Case) -> None:
     """The same seed gives the same samples, another seed others."""
+    seeded_samples(case)
+
+
+def seeded_samples(case: Case) -> None:
+    """For checks that need samples which follow the seed."""
+    case.once("samples_follow_the_seed", lambda: _follow_the_seed(case))
+
+
+def _follow_the_seed(case: Case) -> None:
     one = digest(drawn(case, 3))
     require(one == digest(drawn(case, 3)), "two requests with one seed differ: draw from rng alone")
     require(one != digest(drawn(case, 3, seed=4)), "two seeds give the same samples: draw from rng")
@@ -133,6 +142,7 @@ def samples_do_not_depend_on_how_many(case: Case) -> None:
     """Sample i is the same whether one or more are asked for."""
     import torch
 
+    seeded_samples(case)
     three, one = drawn(case, 3), drawn(case, 1)
     same = three[:1] == one if isinstance(one, list) else bool(torch.allclose(three[:1], one, atol=1e-4))
     require(same, "the first of three samples is not the one sample: row i of rng belongs to sample i")
@@ -145,6 +155,7 @@ def sampling_leaves_all_as_it_was(case: Case) -> None:
 
     from genzoo.sampling.draw import sample
 
+    seeded_samples(case)
     model = case.model
     before = hash_of(model.state_dict()), [m.training for m in model.modules()], torch.get_rng_state()
     grad = torch.is_grad_enabled()
@@ -160,5 +171,6 @@ def a_fresh_process_draws_the_same(case: Case) -> None:
     """A run that another process loads gives the same samples."""
     from genzoo.sampling.draw import sample
 
+    seeded_samples(case)
     here = digest(sample(case.run, 2, seed=5, weights="last", device="cpu"))
     require(case.observed["drawn"] == here, "another process draws other samples: something is not in the state_dict")

@@ -101,7 +101,7 @@ def nothing_is_called(case: Case) -> None:
 @promised
 def a_missing_device_is_refused(case: Case) -> None:
     """A device that is not there is a clear error, and nothing is written."""
-    case.kind  # noqa: B018  (it raises)
+    case.run  # noqa: B018  (where no training ends, this one need not be tried)
     try:
         case.train("nowhere", device="cuda:99")
     except UsageError as error:

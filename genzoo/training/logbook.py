@@ -46,7 +46,10 @@ class Logbook:
         self._line = (0, 0.0)  # step and seconds of the last line
 
     def note(self, step: int, values: dict[str, Tensor | float]) -> None:
-        """Keep the values of a step."""
+        """Keep the values of a step. Raises `TypeError` for a tensor of several."""
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.numel() != 1:
+                raise TypeError(f"run.log({name}=...) takes one number, not a tensor of shape {tuple(value.shape)}")
         self._pending += [(k, step, v.detach() if isinstance(v, Tensor) else float(v)) for k, v in values.items()]
 
     def settle(self) -> None:
