@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 
 import numpy as np
 import pytest
@@ -532,6 +533,19 @@ def test_weights_that_changed_are_measured_anew(zoo, monkeypatch):
     monkeypatch.setattr(HeldOut, "evaluation_of", lambda *call: calls.append(call) or old)
     genzoo.compare([run])
     assert len(calls) == 1
+
+
+def test_names_do_nothing_in_markdown():
+    measured = genzoo.Measured(name="gap", value=1.0, unit="", better="lower", uncertainty=None, references={}, of="")
+    raw = "<img src=x onerror=y> [a](javascript:b) c|d `e` f\ng\x1b[31m"
+    evaluation = genzoo.Evaluation(
+        run=raw, model="m", protocol={"modality": "image"}, heading=raw, columns={}, legend="", measures=(measured,),
+        left_out={"other": raw}, facts={},
+    )  # fmt: skip
+    text = report.markdown([evaluation, evaluation])
+    assert not re.search(r"(?<!\\)[<>\[`]", text)
+    assert "\x1b" not in text
+    assert {line.count("|") - line.count("\\|") for line in text.splitlines() if line.startswith("|")} == {4}
 
 
 def test_the_commands_print_a_table_json_markdown_and_a_page(zoo, genzoo_command, tmp_path):

@@ -89,6 +89,7 @@ def plugin(name):
     [
         ("1 / 0", "ZeroDivisionError"),
         ("raise SystemExit('bye')", "SystemExit: bye"),
+        ("raise GeneratorExit", "GeneratorExit"),
         ("import genzoo\n@genzoo.hookimpl\ndef genzoo_generatorz(): return []", "did you mean 'genzoo_generators'"),
         ("import genzoo\n@genzoo.hookimpl\ndef genzoo_run_logged(run, stepp): pass", "stepp"),
         ("def genzoo_generators(): return []", "genzoo_generators is not marked @genzoo.hookimpl"),
@@ -151,6 +152,13 @@ def test_of_a_plugin_for_two_apis_the_one_that_is_here_is_taken(install, monkeyp
     install("unused", "", distribution="two-ways", group="genzoo]\nboth = old_way\n[genzoo.v2]\nboth = new_way\n[other")
     (both,) = [p for p in registry().plugins if p.distribution == "two-ways"]
     assert (both.name, both.api, both.status) == ("both", 1, "loaded")
+
+
+def test_what_a_plugin_prints_is_not_what_was_asked_for(install, genzoo_command):
+    install("chatty_plugin", "print('hello')")
+    listed = genzoo_command("list", "--json")
+    assert json.loads(listed.out)
+    assert listed.err == "hello\n"
 
 
 def test_where_a_plugin_failed_is_shown(install, genzoo_command):

@@ -27,7 +27,7 @@ def list_command(modality: str | None, as_json: bool) -> None:
     lines = [(n, s.modality, f"{p.distribution} {p.version}", s.summary) for n, p, s in models]
     none = f"no models of modality {modality} are installed" if modality else "no models are installed"
     click.echo(table([heading, *lines]) if lines else f'{none}; pip install "genzoo[all]" brings some')
-    failed = [plugin.name for plugin in registry().plugins if plugin.status == "failed"]
+    failed = [f"{plugin.name} of {plugin.distribution}" for plugin in registry().plugins if plugin.status == "failed"]
     if failed:
         say(f"genzoo: {len(failed)} plugin(s) failed: {', '.join(failed)}; see `genzoo plugins`")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,13 +86,19 @@ def notes(results: Sequence[Evaluation]) -> list[str]:
 
 def markdown(results: Sequence[Evaluation]) -> str:
     """The table, its heading and notes, as Markdown."""
-    lines = [results[0].heading + ".", ""]
+    lines = [_escaped(results[0].heading) + ".", ""]
     for number_of_row, row in enumerate(rows(results)):
         cells = ["Measure" if cell == "MEASURE" else cell.capitalize() if cell.isupper() else cell for cell in row]
-        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+        lines.append(f"| {' | '.join(_escaped(cell) for cell in cells)} |")
         if number_of_row == 0:
             lines.append("| --- " + "| ---: " * (len(row) - 1) + "|")
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes(results))]).rstrip() + "\n"
+    return "\n".join([*lines, "", *(f"- {_escaped(note)}" for note in notes(results))]).rstrip() + "\n"
+
+
+def _escaped(text: str) -> str:
+    """A name or a reason as Markdown shows it and does nothing else: no tag, no link, no cell, one line."""
+    line = "".join(character for character in " ".join(text.split()) if character.isprintable())
+    return re.sub(r"([\\`\[\]<>|])", r"\\\1", line)
 
 
 def page(results: Sequence[Evaluation], folders: Sequence[RunFolder | None]) -> str:

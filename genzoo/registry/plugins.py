@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from functools import cache
 from importlib import import_module
 from itertools import chain
@@ -76,8 +78,11 @@ class Registry:
                 continue
             start = perf_counter()
             try:
-                offers.append((plugin, self._import(plugin, target)))
-            except (Exception, SystemExit) as error:
+                with redirect_stdout(sys.stderr):  # what it prints is not what a command was asked for
+                    offers.append((plugin, self._import(plugin, target)))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # GeneratorExit and SystemExit too: a plugin ends no command
                 _fail(plugin, error)
             plugin.seconds = perf_counter() - start
 

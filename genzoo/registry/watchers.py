@@ -21,7 +21,7 @@ def guarded(name: str, watcher: object, failures: list[str]) -> Hooks:
     """What pluggy can register: the hooks of a plugin or watcher called `name`, with their marks (`tryfirst`,
     `wrapper`), none of which raises; what one did raise is added to `failures`."""
 
-    def note(hook: str, error: Exception) -> None:
+    def note(hook: str, error: BaseException) -> None:
         failures.append(f"{hook} of {name} failed: {one_line(error)}")
 
     def plain(hook: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -29,7 +29,9 @@ def guarded(name: str, watcher: object, failures: list[str]) -> Hooks:
         def call(*arguments: object) -> Any:
             try:
                 return function(*arguments)
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 note(hook, error)
                 return None
 
