@@ -1,4 +1,4 @@
-"""Training and sampling Transformers: genzoo against plain loops over the same network of transformers, run in turn.
+"""Training and sampling Transformers: genzoo against plain loops over the network of transformers, run in turn.
 
     uv run python benchmarks/transformer.py --preset tiny
     uv run python benchmarks/transformer.py --preset small --steps 4 --rounds 3
@@ -26,7 +26,7 @@ from genzoo.interface.dataset import silent
 from genzoo.registry.data import open_data
 from genzoo.registry.plugins import registry
 from genzoo_transformer import TransformerOptions
-from genzoo_transformer.network import described
+from genzoo_transformer.huggingface import described
 
 TEXT = registry().modalities.get("text")[1]
 DATA: Any = open_data(TEXT, TEXT.train_options(), {}, silent)[0]

@@ -4,48 +4,52 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from transformers.generation.logits_process import (
-    LogitsProcessor,
-    MinPLogitsWarper,
-    RepetitionPenaltyLogitsProcessor,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
 
 from genzoo import Tokenizer
 from genzoo_transformer import TransformerSampleOptions
 
 
 class Chooser:
-    """Samples tokens by the options; the logits are processed in the order of transformers' `generate`."""
+    """Samples tokens by the options, which change the logits in the order of transformers' `generate`."""
 
     def __init__(self, options: TransformerSampleOptions) -> None:
-        processors: list[LogitsProcessor] = []
-        if options.repetition_penalty != 1:
-            processors.append(RepetitionPenaltyLogitsProcessor(options.repetition_penalty))
-        self._greedy = options.temperature == 0
-        if not self._greedy:
-            if options.temperature != 1:
-                processors.append(TemperatureLogitsWarper(float(options.temperature)))
-            if options.top_k is not None:
-                processors.append(TopKLogitsWarper(options.top_k))
-            if options.top_p < 1:
-                processors.append(TopPLogitsWarper(options.top_p))
-            if options.min_p > 0:
-                processors.append(MinPLogitsWarper(options.min_p))
-        self._processors = processors
+        self._options = options
 
     def __call__(self, logits: Tensor, tokens: Tensor, u: Tensor) -> Tensor:
         """The next token of each row, int64 (B,), from its logits (B, V), its tokens so far (B, T), and a random number
         uniform in [0, 1), (B,)."""
-        for processor in self._processors:
-            logits = processor(tokens, logits)
-        if self._greedy:
+        options = self._options
+        if options.repetition_penalty != 1:
+            logits = penalised(logits, tokens, options.repetition_penalty)
+        if options.temperature == 0:
             return logits.argmax(1)
+        logits = narrowed(logits / options.temperature, options.top_k, options.top_p, options.min_p)
         cumulative = logits.double().softmax(1).cumsum(1)  # (B, V)
         threshold = u.double()[:, None] * cumulative[:, -1:]  # (B, 1)
         return torch.searchsorted(cumulative, threshold, right=True)[:, 0].clamp_max(logits.shape[1] - 1)
+
+
+def penalised(logits: Tensor, tokens: Tensor, penalty: float) -> Tensor:
+    """Logits (B, V) with those of `tokens` (B, T) less likely by a factor (Keskar et al. 2019)."""
+    known = logits.gather(1, tokens)
+    return logits.scatter(1, tokens, torch.where(known < 0, known * penalty, known / penalty))
+
+
+def narrowed(logits: Tensor, top_k: int | None, top_p: float, min_p: float) -> Tensor:
+    """Logits (B, V) with those of unlikely tokens -inf; the likeliest always stays."""
+    if top_k is not None:
+        least = logits.topk(min(top_k, logits.shape[1])).values[:, -1:]
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    if top_p < 1:
+        ordered, order = logits.sort(descending=True)
+        shares = ordered.softmax(1)
+        outside = shares.cumsum(1) - shares >= top_p  # those before have the share already
+        outside[:, 0] = False
+        logits = logits.masked_fill(outside.scatter(1, order, outside), -torch.inf)
+    if min_p > 0:
+        shares = logits.softmax(1)
+        logits = logits.masked_fill(shares < min_p * shares.amax(1, keepdim=True), -torch.inf)
+    return logits
 
 
 class Until:

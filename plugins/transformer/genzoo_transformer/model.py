@@ -1,4 +1,4 @@
-"""Transformer language models (Vaswani et al. 2017, arXiv:1706.03762), on Hugging Face transformers.
+"""Transformer language models (Vaswani et al. 2017, arXiv:1706.03762): training, likelihood and sampling.
 
 The likelihood of a text is the product of the probabilities of each token given those before it,
 
@@ -10,30 +10,29 @@ sum; sampling draws one x_t after another. The first token, which has no predece
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast
-from transformers.cache_utils import DynamicCache, StaticCache
 
 import genzoo
 from genzoo import DataSpec, Generator, RandomStreams, Run, TextTrainOptions, TokenData, Tokenizer, TrainOptions
-from genzoo_transformer import TransformerOptions, TransformerSampleOptions
+from genzoo_transformer import TransformerOptions, TransformerSampleOptions, pretrained
 from genzoo_transformer.drawing import Chooser, Until
-from genzoo_transformer.network import build, find_pretrained, load_pretrained, silence
+from genzoo_transformer.network import Layout, Network
 
 SCORED = 2**24  # logits that are computed at a time where a text is scored
 RANDOM_CHUNK = 64  # random numbers that are drawn at a time for each text
 
 
 class Transformer(Generator):
-    """A causal language model of transformers; its options are `TransformerOptions`."""
+    """A causal language model; its options are `TransformerOptions`."""
 
     likelihood_kind: ClassVar[Literal["exact", "lower bound"]] = "exact"
     best_by: ClassVar[tuple[str, Literal["lower", "higher"]] | None] = ("validation/loss", "lower")
@@ -50,11 +49,9 @@ class Transformer(Generator):
         if config.from_ is None:
             return config, training
         assert isinstance(training, TextTrainOptions), "the model's modality is text"
-        folder, from_config, max_context_length = find_pretrained(config.from_)
+        config, folder = pretrained.settled(config, training.runs_dir)
         if training.tokenizer not in (TextTrainOptions().tokenizer, str(folder)):
             raise genzoo.UsageError("--from brings its own tokeniser; leave --tokenizer out")
-        context_length = min(config.context_length, max_context_length)
-        config = replace(config, from_=str(folder), from_config=from_config, context_length=context_length)
         return config, replace(training, tokenizer=str(folder))
 
     # Training
@@ -62,20 +59,20 @@ class Transformer(Generator):
     def fit(self, run: Run) -> None:
         config = self.config
         if config.from_ is not None and run.step == 0:
-            load_pretrained(self.network, config.from_)
+            load_weights(self.network, Path(config.from_))
         assert isinstance(run.dataset, TokenData), "the model's modality is text"
         network, optimizer = run.prepare(self.network, self.optimizer())
         network = run.compile(network)
         parameters, bits = list(self.network.parameters()), run.dataset.bits_per_character
-        run.count_flops(self.flops_per_token() * run.options.batch_size * config.context_length)
+        tokens_of_batch = run.options.batch_size * config.context_length
+        run.count_flops(self.network.flops_per_token(config.context_length) * tokens_of_batch)
         for batch in run.batches(length=config.context_length + 1):
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * self.rate(run.step, run.steps_total)
             optimizer.zero_grad()
             loss = torch.zeros((), device=run.device)
             for tokens in batch.tokens.chunk(config.accumulation):  # (B / accumulation, T + 1)
-                logits = network(input_ids=tokens[:, :-1], use_cache=False).logits  # (B / accumulation, T, V)
-                part_loss = next_token_loss(logits, tokens[:, 1:]) * len(tokens) / len(batch)
+                part_loss = network(tokens[:, :-1], tokens[:, 1:]) * len(tokens) / len(batch)
                 run.backward(part_loss)
                 loss += part_loss.detach()
             gradient_norm = nn.utils.clip_grad_norm_(parameters, config.max_gradient_norm)
@@ -97,16 +94,6 @@ class Transformer(Generator):
         if step < warmup:
             return float((step + 1) / warmup)
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
-
-    def flops_per_token(self) -> float:
-        """Floating-point operations of a training step for each token: 6 for each weight of a matrix product, and those
-        of attention (Chowdhery et al. 2022, appendix B)."""
-        embeddings = sum(m.weight.numel() for m in self.network.modules() if isinstance(m, nn.Embedding))
-        tied = self.network.get_output_embeddings().weight is self.network.get_input_embeddings().weight
-        weights = sum(p.numel() for p in self.network.parameters()) - embeddings
-        weights += self.network.get_input_embeddings().weight.numel() if tied else 0
-        sizes = self.network.config
-        return float(6 * weights + 12 * sizes.num_hidden_layers * sizes.hidden_size * self.config.context_length)
 
     # Score
 
@@ -135,7 +122,7 @@ class Transformer(Generator):
 
     def _window_scores(self, windows: Tensor) -> Tensor:
         """The log-likelihood of each token but the first, (B, T) to (B, T - 1)."""
-        logits = self.network(input_ids=windows[:, :-1], use_cache=False).logits.float()  # (B, T - 1, V)
+        logits = self.network(windows[:, :-1]).float()  # (B, T - 1, V)
         return -F.cross_entropy(logits.transpose(1, 2), windows[:, 1:], reduction="none")
 
     # Sampling
@@ -157,7 +144,7 @@ class Transformer(Generator):
         prompt = self.tokenizer.encode(options.prompt or self.default_prompt())
         if options.prompt is not None:
             yield [options.prompt] * count
-        texts = [Until(self.tokenizer, options.stop, self.end_tokens()) for _ in range(count)]
+        texts = [Until(self.tokenizer, options.stop, set(self.network.end_tokens)) for _ in range(count)]
         for tokens in self.tokens(count, prompt, options, rng):
             yield [text.add(token) for text, token in zip(texts, tokens.tolist(), strict=True)]
             if all(text.ended for text in texts):
@@ -171,27 +158,21 @@ class Transformer(Generator):
         context, choose = self.config.context_length, Chooser(options)
         tokens = torch.empty(count, len(prompt) + options.max_new_tokens, dtype=torch.int64, device=self.device)
         tokens[:, : len(prompt)] = torch.tensor(prompt, device=self.device)
-        cache, cached, length = self.cache(), 0, len(prompt)
+        capacity = min(context, tokens.shape[1])
+        cache, cached, length = self.network.cache(count, capacity), 0, len(prompt)
         inputs = tokens[:, max(0, length - context) : length]  # tokens that are not in the cache, (count, T)
         for step in range(options.max_new_tokens):
             if step % RANDOM_CHUNK == 0:
                 u = rng.uniform(RANDOM_CHUNK)  # (count, RANDOM_CHUNK)
             if cached + inputs.shape[1] > context:  # the context is full: start anew from the later half
-                cache, cached = self.cache(), 0
+                cache, cached = self.network.cache(count, capacity), 0
                 inputs = tokens[:, length - max(1, context // 2) : length]
-            output = self.network(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            logits = self.network(inputs, cache=cache, last=True)[:, -1].float()  # (count, V)
             cached += inputs.shape[1]
-            logits = output.logits[:, -1].float()  # (count, V)
             inputs = choose(logits, tokens[:, :length], u[:, step % RANDOM_CHUNK])[:, None]  # (count, 1)
             tokens[:, length : length + 1] = inputs
             length += 1
             yield inputs[:, 0]
-
-    def cache(self) -> DynamicCache | StaticCache:
-        """A key-value cache: on CUDA of fixed size, so that nothing is allocated from token to token."""
-        if self.device.type == "cuda":
-            return StaticCache(config=self.network.config, max_cache_len=self.config.context_length)
-        return DynamicCache(config=self.network.config)
 
     def default_prompt(self) -> str:
         """The prompt of a text that has none: a new line, or the vocabulary's first token if it has no new line."""
@@ -201,27 +182,39 @@ class Transformer(Generator):
         except genzoo.UsageError:
             return self.tokenizer.decode([0])
 
-    def end_tokens(self) -> set[int]:
-        """The end-of-text tokens of a pretrained model; none for another."""
-        eos = self.network.config.eos_token_id
-        if eos is None:
-            return set()
-        return set(eos) if isinstance(eos, list) else {eos}
+    def attention(self, tokens: Tensor) -> Tensor:
+        """How much each token looks at those before it and at itself, by layer and head: int64 (T,), at most
+        `context_length`, to float32 (L, H, T, T), whose rows sum to 1."""
+        with torch.no_grad():
+            weights: Tensor = self.network.attention(tokens[None])[0]
+        return weights
 
     # Export to transformers
 
     def export(self, folder: Path) -> str:
-        with silence():
-            self.network.save_pretrained(folder)
-        (folder / "tokenizer.json").write_text(self.tokenizer.json, "utf-8")
-        tokenizer = PreTrainedTokenizerFast(
-            tokenizer_file=str(folder / "tokenizer.json"), model_max_length=self.config.context_length,
-            clean_up_tokenization_spaces=False,
-        )  # fmt: skip
-        tokenizer.save_pretrained(folder)
-        return f"AutoModelForCausalLM.from_pretrained('{folder}'), AutoTokenizer.from_pretrained('{folder}')"
+        from genzoo_transformer import huggingface  # which imports transformers
+
+        return huggingface.export(self.network, self.config, self.tokenizer, folder)
 
 
-def next_token_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """The mean cross-entropy of tokens (B, T) given logits (B, T, V), in nats a token."""
-    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+def build(config: TransformerOptions, vocabulary: int) -> Any:
+    """The network of the options, with fresh weights, for tokens in [0, vocabulary): ours, or with `--from` one of
+    transformers where it is none of ours."""
+    if config.from_config is None:
+        return Network(Layout.of(config, vocabulary))
+    layout = pretrained.layout_of(json.loads(config.from_config), config.dropout, "--from")
+    if layout is None:
+        from genzoo_transformer.huggingface import PretrainedNetwork  # which imports transformers
+
+        return PretrainedNetwork(config, vocabulary)
+    if layout.vocabulary < vocabulary:
+        raise ValueError(f"the pretrained model knows {layout.vocabulary} tokens, its tokeniser {vocabulary}")
+    return Network(layout)
+
+
+def load_weights(network: Any, folder: Path) -> None:
+    """Those of the model that `--from` names."""
+    if isinstance(network, Network):
+        pretrained.load(network, folder)
+    else:
+        network.load(folder)

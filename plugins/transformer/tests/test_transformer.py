@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import shutil
 import sys
 from io import StringIO
 from types import SimpleNamespace
@@ -21,8 +22,9 @@ from genzoo.text import tokens
 from genzoo.text.measures import bits_per_character, token_nats
 from genzoo_transformer import TransformerOptions, TransformerSampleOptions
 from genzoo_transformer.drawing import Chooser, Until
-from genzoo_transformer.model import Transformer
-from genzoo_transformer.network import build, described
+from genzoo_transformer.huggingface import described
+from genzoo_transformer.model import Transformer, build
+from genzoo_transformer.network import Network
 
 TEXT = "the cat sat on the mat, and the dog sat on the log; é and 🙂 were there too.\n" * 40
 SMALL = {"num_layers": 2, "num_heads": 2, "hidden_size": 16, "context_length": 16, "dropout": 0.0}
@@ -109,21 +111,18 @@ def turned(x):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_attention_is_its_formula(architecture):
     network, seen = model_of(architecture=architecture).network, {}
-    block = network.transformer.h[0].attn if architecture == "gpt2" else network.model.layers[0].self_attn
-    block.register_forward_hook(
-        lambda _m, inputs, named, out: seen.update(inputs=inputs, named=named, y=out), with_kwargs=True
-    )
+    block = network.blocks[0].attn if architecture == "gpt2" else network.blocks[0].self_attn
+    block.register_forward_hook(lambda _m, inputs, out: seen.update(inputs=inputs, y=out))
     with torch.no_grad():
-        network(input_ids=torch.randint(0, 20, (3, 11)), use_cache=False)
-        x = seen["inputs"][0] if seen["inputs"] else seen["named"]["hidden_states"]
+        network(torch.randint(0, 20, (3, 11)))
+        x = seen["inputs"][0]
         if architecture == "gpt2":
             q, k, v = (heads(part, 2) for part in (x @ block.c_attn.weight + block.c_attn.bias).split(16, 2))
             expected = attention(q, k, v) @ block.c_proj.weight + block.c_proj.bias
         else:
             q, k, v = (heads(x @ layer.weight.T, 2) for layer in (block.q_proj, block.k_proj, block.v_proj))
             expected = attention(turned(q), turned(k), v) @ block.o_proj.weight.T
-    assert torch.allclose(expected, seen["y"][0], atol=1e-5)
-    assert network.config._attn_implementation == "sdpa"
+    assert torch.allclose(expected, seen["y"], atol=1e-5)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -134,24 +133,85 @@ def test_no_output_depends_on_later_tokens(architecture):
         other = one.clone()
         other[:, place:] = (other[:, place:] + 1) % 20
         with torch.no_grad():
-            before, after = (network(input_ids=x, use_cache=False).logits for x in (one, other))
+            before, after = (network(x) for x in (one, other))
         assert torch.equal(before[:, :place], after[:, :place])
         assert not torch.allclose(before[:, place:], after[:, place:])
 
 
+def theirs(network, **changes):
+    """transformers' network with the weights of ours."""
+    plain = AutoModelForCausalLM.from_config(described(options(**changes), network.layout.vocabulary))
+    plain.load_state_dict(network.state_dict())
+    return plain.train(network.training)
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_faster_modules_compute_the_same(architecture):
-    fast = model_of(architecture=architecture).network.train()
-    plain = AutoModelForCausalLM.from_config(described(options(architecture=architecture), fast.config.vocab_size))
-    plain.load_state_dict(fast.state_dict())
+def test_logits_and_gradients_are_those_of_transformers(architecture):
+    network = model_of(architecture=architecture).network.train()
+    plain = theirs(network, architecture=architecture)
     ids = torch.randint(0, 20, (3, 16))
-    gradients = []
-    for network in (fast, plain.train()):
-        logits = network(input_ids=ids, use_cache=False).logits
-        F.cross_entropy(logits.flatten(0, 1), ids.flatten()).backward()
-        gradients.append([logits.detach(), *(p.grad for p in network.parameters())])
-    for one, other in zip(*gradients, strict=True):
-        assert torch.allclose(one, other, atol=1e-5)
+    logits, their_logits = network(ids), plain(input_ids=ids, use_cache=False).logits
+    assert torch.allclose(logits, their_logits, atol=1e-5)
+    loss = network(ids[:, :-1], ids[:, 1:])
+    their_loss = F.cross_entropy(their_logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
+    assert loss.item() == pytest.approx(their_loss.item(), abs=1e-5)
+    loss.backward()
+    their_loss.backward()
+    gradients = {name: parameter.grad for name, parameter in plain.named_parameters()}
+    assert set(gradients) == {name for name, _ in network.named_parameters()}
+    for name, parameter in network.named_parameters():
+        assert torch.allclose(parameter.grad, gradients[name], atol=1e-5), name
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_with_a_cache_logits_are_those_of_transformers(architecture):
+    network = model_of(architecture=architecture).network
+    plain, ids = theirs(network, architecture=architecture), torch.randint(0, 20, (3, 16))
+    cache, parts = network.cache(3, 16), (7, 4, 1, 1, 3)
+    with torch.no_grad():
+        logits = torch.cat([network(part, cache=cache) for part in ids.split(parts, 1)], 1)
+        assert torch.allclose(logits, plain(input_ids=ids).logits, atol=1e-5)
+        assert torch.equal(network(ids, last=True), network(ids)[:, -1:])
+    assert cache.length == 16
+
+
+def test_heads_that_share_keys_and_values_are_those_of_transformers():
+    values = {
+        "model_type": "llama", "vocab_size": 20, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 16,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 500.0}, "tie_word_embeddings": True,
+        "attention_bias": True, "mlp_bias": True, "rms_norm_eps": 1e-4,
+    }  # fmt: skip
+    config = TransformerOptions(context_length=16, from_config=json.dumps(values))
+    network, plain = build(config, 20).eval(), AutoModelForCausalLM.from_config(described(config, 20)).eval()
+    assert isinstance(network, Network)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    plain.load_state_dict(network.state_dict())
+    ids, cache = torch.randint(0, 20, (3, 16)), network.cache(3, 16)
+    with torch.no_grad():
+        logits = plain(input_ids=ids).logits
+        assert torch.allclose(network(ids), logits, atol=1e-5)
+        assert torch.allclose(network(ids[:, :9], cache=cache), logits[:, :9], atol=1e-5)
+        assert torch.allclose(network(ids[:, 9:], cache=cache), logits[:, 9:], atol=1e-5)
+        maps = AutoModelForCausalLM.from_config(described(config, 20), attn_implementation="eager").eval()
+        maps.load_state_dict(network.state_dict())
+        weights = torch.stack(maps(input_ids=ids, output_attentions=True).attentions, 1)
+        assert torch.allclose(network.attention(ids), weights, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_loss_in_pieces_is_the_loss(architecture, monkeypatch):
+    network, ids = model_of(architecture=architecture).network, torch.randint(0, 20, (3, 16))
+    results = []
+    for most in (2**25, 100):
+        monkeypatch.setattr("genzoo_transformer.network.LOGITS", most)
+        network.zero_grad()
+        loss = network(ids[:, :-1], ids[:, 1:])
+        loss.backward()
+        results.append([loss.detach(), *(parameter.grad for parameter in network.parameters())])
+    for one, other in zip(*results, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
 
 
 def test_layouts_have_the_parameters_that_they_are_known_for():
@@ -170,10 +230,10 @@ def test_dropout_is_there_in_training_only(architecture):
     network = model_of(architecture=architecture, dropout=0.5).network
     ids = torch.randint(0, 20, (2, 8))
     with torch.no_grad():
-        one, other = (network(input_ids=ids, use_cache=False).logits for _ in range(2))
+        one, other = (network(ids) for _ in range(2))
         assert torch.equal(one, other)
         network.train()
-        one, other = (network(input_ids=ids, use_cache=False).logits for _ in range(2))
+        one, other = (network(ids) for _ in range(2))
     assert not torch.allclose(one, other)
 
 
@@ -200,7 +260,7 @@ def test_each_token_is_given_half_a_context_or_more(length, monkeypatch):
         for place in range(1, length):
             candidates = []
             for begin in range(max(0, place - 16), max(0, place - 8) + 1):
-                logits = model.network(input_ids=ids[:, begin:place], use_cache=False).logits[:, -1]
+                logits = model.network(ids[:, begin:place])[:, -1]
                 candidates.append(logits.log_softmax(1).gather(1, ids[:, place : place + 1])[:, 0])
             nearest = min((nats[:, place] - one).abs().max() for one in candidates)
             assert nearest < 1e-4, place
@@ -245,7 +305,7 @@ def test_the_cache_changes_nothing(architecture):
     with torch.no_grad():
         while len(known) < 17:
             ids = torch.tensor([known])
-            known.append(int(model.network(input_ids=ids, use_cache=False).logits[0, -1].argmax()))
+            known.append(int(model.network(ids)[0, -1].argmax()))
         wanted = model.tokenizer.decode(known)
     assert draw(model, prompt=prompt, temperature=0.0, max_new_tokens=len(known) - len(prompt)) == [wanted]
 
@@ -255,17 +315,6 @@ def test_a_text_goes_on_beyond_the_context():
     (long,) = draw(model, prompt=TEXT[:40], max_new_tokens=50)
     assert long.startswith(TEXT[:40])
     assert len(long) == 90
-
-
-def test_static_and_growing_caches_agree(monkeypatch):
-    from transformers.cache_utils import StaticCache
-
-    model = model_of()
-    growing = draw(model, prompt="the", max_new_tokens=40)
-    monkeypatch.setattr(
-        model, "cache", lambda: StaticCache(config=model.network.config, max_cache_len=model.config.context_length)
-    )
-    assert draw(model, prompt="the", max_new_tokens=40) == growing
 
 
 def test_samples_are_functions_of_seed_and_number():
@@ -375,10 +424,10 @@ def test_the_learning_rate_rises_and_falls():
 def test_operations_are_counted():
     model = model_of()
     multiplied = sum(p.numel() for p in model.parameters()) - model.vocabulary * 16  # but for the embedding
-    assert model.flops_per_token() == 6 * multiplied + 12 * 2 * 16 * 16
+    assert model.network.flops_per_token(16) == 6 * multiplied + 12 * 2 * 16 * 16
     tied = model_of(architecture="gpt2")
     every = sum(p.numel() for p in tied.parameters())  # the embedding is the last layer too; positions are looked up
-    assert tied.flops_per_token() == 6 * (every - 16 * 16) + 12 * 2 * 16 * 16
+    assert tied.network.flops_per_token(16) == 6 * (every - 16 * 16) + 12 * 2 * 16 * 16
 
 
 @pytest.mark.parametrize(
@@ -399,7 +448,9 @@ def test_what_cannot_be_is_said_in_one_line(data, changes, message):
 
 def test_a_hub_name_without_a_network_fails_in_one_line(data, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UsageError, match="--from someone/something is no folder here, and cannot be fetched") as caught:
+    with pytest.raises(
+        UsageError, match="--from someone/something is no run or folder here, and cannot be fetched"
+    ) as caught:
         train(data, from_="someone/something")
     assert "\n" not in str(caught.value)
 
@@ -418,7 +469,7 @@ def test_transformers_reads_what_is_exported(data, tmp_path, architecture, kind)
     ids = tokenizer(prompt, return_tensors="pt").input_ids
     assert ids[0].tolist() == model.tokenizer.encode(prompt)
     with torch.no_grad():
-        one = model.network(input_ids=ids, use_cache=False).logits
+        one = model.network(ids)
         assert torch.allclose(one, theirs.eval()(input_ids=ids).logits, atol=1e-5)
         count = 15 - ids.shape[1] if ids.shape[1] < 14 else 1
         greedy = theirs.generate(ids, do_sample=False, max_new_tokens=count)
@@ -447,8 +498,129 @@ def test_weights_in_pickles_are_not_read(data, tmp_path):
     run = train(data)
     genzoo.export(run, tmp_path / "out")
     (tmp_path / "out" / "model.safetensors").rename(tmp_path / "out" / "pytorch_model.bin")
-    with pytest.raises(UsageError, match=r"no .safetensors file, the only format"):
+    with pytest.raises(UsageError, match=r"no model.safetensors and no"):
         train(data, from_=str(tmp_path / "out"))
+
+
+def test_a_run_goes_on_as_another(data, tmp_path):
+    first = train(data, steps=20, learning_rate=1e-2, tokenizer="bytes", name="first")
+    tuned = train(data, from_="first", learning_rate=1e-9, context_length=8, name="tuned")
+    assert tuned.record["options"]["from_"] == str(first.path)
+    one, two = (genzoo.load(run) for run in (first, tuned))
+    assert two.tokenizer.json == one.tokenizer.json
+    assert (two.config.num_layers, two.config.context_length) == (2, 8)
+    for key, value in one.state_dict().items():
+        assert torch.allclose(value, two.state_dict()[key], atol=1e-5), key
+    with pytest.raises(UsageError, match="--num-layers is 3, and the run that --from names has 2; leave --num-layers"):
+        train(data, from_="first", num_layers=3)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "run.json").write_text(json.dumps(first.record | {"model": "vae"}))
+    with pytest.raises(UsageError, match="is a run of 'vae'; allowed is one of transformer"):
+        train(data, from_=str(tmp_path / "other"))
+
+
+def pretrained_folder(folder, architecture, tokenizer_json, vocabulary, **how):
+    """A folder of transformers with random weights."""
+    config = described(options(architecture=architecture), vocabulary)
+    network = AutoModelForCausalLM.from_config(config)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    network.save_pretrained(folder, **how)
+    (folder / "tokenizer.json").write_text(tokenizer_json, "utf-8")
+    return network.eval()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_folder_in_several_files_goes_on_and_is_exported_again(data, tmp_path, architecture):
+    tokenizer = tokens.make("bytes", 256, [])
+    folder = tmp_path / "pretrained"
+    plain = pretrained_folder(folder, architecture, tokenizer.json, 256, max_shard_size="20KB")
+    assert len(list(folder.glob("*.safetensors"))) > 1
+    ids = torch.tensor([tokenizer.encode("the cat sat on")])
+
+    class Stop:
+        def genzoo_run_logged(self, run, step):
+            if step == 2:
+                run.stop()
+
+    changes = {"from_": str(folder), "learning_rate": 1e-9, "dropout": 0.1}
+    whole = train(data, name="whole", **changes)
+    with pytest.raises(genzoo.Interrupted):
+        train(data, name="parts", watchers=[Stop()], **changes)
+    shutil.rmtree(folder)
+    parts = genzoo.resume("parts")
+    one, other = (genzoo.load(run, weights="last").state_dict() for run in (whole, parts))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    genzoo.export(parts, tmp_path / "again")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "again").eval()
+    with torch.no_grad():
+        logits = plain(input_ids=ids).logits
+        assert torch.allclose(genzoo.load(parts).network(ids), logits, atol=1e-5)
+        assert torch.allclose(again(input_ids=ids).logits, logits, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"vocab_size": -3}, "vocab_size -3; allowed is a whole number, 1 to"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers 1000000000; allowed"),
+        ({"hidden_size": "wide"}, "hidden_size 'wide'"),
+        ({"rms_norm_eps": 0}, "rms_norm_eps 0; allowed is a number above 0"),
+        ({"num_attention_heads": 3}, "a width of 16 that 3 heads cannot share"),
+        ({"model_type": 3}, "does not say its model_type"),
+        ({"max_position_embeddings": 0}, "max_position_embeddings 0"),
+    ],
+)
+def test_a_configuration_out_of_bounds_is_said_in_one_line(data, tmp_path, changes, message):
+    genzoo.export(train(data), tmp_path / "out")
+    path = tmp_path / "out" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(UsageError, match=message):
+        train(data, from_=str(tmp_path / "out"))
+
+
+def test_weights_that_are_missing_or_elsewhere_are_said(data, tmp_path):
+    folder = tmp_path / "pretrained"
+    tokenizer = tokens.make("bytes", 256, [])
+    pretrained_folder(folder, "llama", tokenizer.json, 256, max_shard_size="20KB")
+    path = folder / "model.safetensors.index.json"
+    index = json.loads(path.read_text())
+    first = next(iter(index["weight_map"]))
+    for name in ("../outside.safetensors", "gone.safetensors", "model.bin"):
+        path.write_text(json.dumps(index | {"weight_map": index["weight_map"] | {first: name}}))
+        with pytest.raises(UsageError, match=r"has no file .*, which its model.safetensors.index.json names"):
+            train(data, from_=str(folder))
+    config = json.loads((folder / "config.json").read_text())
+    path.write_text(json.dumps(index))
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
+    with pytest.raises(GenzooError, match=r"lack model.layers.2.* others"):
+        train(data, from_=str(folder))
+    (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 32}))
+    with pytest.raises(GenzooError, match="gate_proj.weight is .*, where its config.json says"):
+        train(data, from_=str(folder))
+
+
+def test_another_architecture_is_that_of_transformers(data, tmp_path):
+    from transformers import GPTNeoXConfig
+
+    tokenizer = tokens.make("bytes", 256, [])
+    config = GPTNeoXConfig(
+        vocab_size=256, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=16, eos_token_id=None, bos_token_id=None,
+    )  # fmt: skip
+    plain = AutoModelForCausalLM.from_config(config).eval()
+    plain.save_pretrained(tmp_path / "neox")
+    (tmp_path / "neox" / "tokenizer.json").write_text(tokenizer.json, "utf-8")
+    run = train(data, from_=str(tmp_path / "neox"), learning_rate=1e-9, steps=2)
+    model, ids = genzoo.load(run), torch.tensor([tokenizer.encode("the cat")])
+    genzoo.export(run, tmp_path / "again")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "again").eval()
+    with torch.no_grad():
+        logits = plain(input_ids=ids).logits
+        assert torch.allclose(model.network(ids), logits, atol=1e-5)
+        assert torch.allclose(again(input_ids=ids).logits, logits, atol=1e-5)
+    assert model.attention(ids[0]).shape == (2, 2, 7, 7)
+    assert len(draw(model, prompt="the", max_new_tokens=20)[0]) > 3
 
 
 # The command
