@@ -1,5 +1,6 @@
 """Text: what is read and refused, tokens, passages, the n-gram baseline and the measures."""
 
+import gzip
 import hashlib
 import itertools
 import json
@@ -10,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import zstandard
 
 import genzoo
 from genzoo import (
@@ -31,7 +33,7 @@ from genzoo.registry.data import locate, open_data
 from genzoo.registry.plugins import registry
 from genzoo.runs.data import load_data
 from genzoo.text import data as text_data
-from genzoo.text import files, tokens
+from genzoo.text import files, sources, tokens
 from genzoo.text.measures import Index, Trivial, _codes, _hashes, trivial
 from genzoo.text.ngram import NGram, best_order
 from genzoo.text.write import write_texts
@@ -183,7 +185,7 @@ def test_files_folders_and_fields(tmp_path):
     (tmp_path / "a.md").write_bytes("\ufefffirst é\r\n".encode())
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "c.jsonl").write_text('{"text": "third", "body": "x"}\n\n{"text": "fourth", "body": "y"}\n')
-    (tmp_path / "image.png").write_bytes(b"no text")
+    (tmp_path / "image.png").write_bytes(b"\x89PNG\0")
     folder = "".join(read(tmp_path)[0].text.pieces())
     assert folder == "first é\n\nsecond\n\nthird\n\nfourth\n\n"
     several = f"{tmp_path / 'b.txt'}, {tmp_path / 'a.md'}"
@@ -192,16 +194,104 @@ def test_files_folders_and_fields(tmp_path):
     assert "".join(fields.text.pieces()) == "x\n\ny\n\n"
 
 
+def test_a_folder_is_what_decodes_as_text_and_what_is_left_out_is_said(tmp_path):
+    folder = tmp_path / "mixed"
+    (folder / ".git").mkdir(parents=True)
+    for name, content in {
+        "a.py": b"print('one')\n", "b": b"two\n", "c.MD": b"three\n", "image.png": b"\x89PNG\0\0",
+        "latin.txt": b"caf\xe9\n",
+        ".hidden": b"no\n", ".git/config": b"no\n", "empty.txt": b"", "table.csv": b"a,b\n1,2\n",
+        "d.txt.gz": gzip.compress(b"four\n"), "e.zst": zstandard.compress("fünf\n".encode()),
+    }.items():  # fmt: skip
+        (folder / name).write_bytes(content)
+    data, _ = read(folder)
+    assert "".join(data.text.pieces()) == "print('one')\n\ntwo\n\nthree\n\nfour\n\nfünf\n"
+    assert data.summary().startswith("5 files, 37 characters, 37 tokens of a vocabulary of ")
+    for group in (
+        "1 .png (binary)", "1 .txt (not UTF-8)", "1 .txt (empty)", "1 .csv (no column 'text')",
+        "2 without ending (hidden)",
+    ):  # fmt: skip
+        assert group in data.summary()
+    assert "".join(read(folder, include=("*.py", "*.MD"))[0].text.pieces()) == "print('one')\n\nthree\n"
+    with pytest.raises(GenzooError, match=r"latin.txt is not UTF-8"):
+        read(folder, include=("*.txt",))
+    assert "".join(read(folder / "latin.txt", encoding="latin-1")[0].text.pieces()) == "café\n"
+    assert "".join(read(f"{folder}/[ac].*", include=("x",))[0].text.pieces()).startswith("print('one')\n\nthree\n")
+    with pytest.raises(UsageError, match="--encoding is 'klingon'; allowed is an encoding that Python knows"):
+        read(folder, encoding="klingon")
+    with pytest.raises(UsageError, match=r"matches no file"):
+        read(f"{folder}/*.nothing")
+
+
+def test_where_a_text_stops_to_be_text_is_said_with_the_command_that_converts_it(tmp_path, monkeypatch):
+    path = tmp_path / "a file.txt"
+    path.write_bytes(
+        ("é" * 50 + "plain text " * 20).encode() + "déjà vu, ça va être français, voilà où".encode("cp1252")
+    )
+    for block in (2**16, 7, 1):  # a character may lie across two blocks
+        monkeypatch.setattr(sources, "BLOCK", block)
+        assert sources.first_undecodable(path, "utf-8") == (321, 0xE9)
+    monkeypatch.setattr(sources, "BLOCK", 2**16)
+    with pytest.raises(GenzooError) as caught:
+        read(path)
+    assert "is not UTF-8: byte 0xe9 at offset 321; it looks like" in str(caught.value)
+    target = str(path).replace(".txt", ".utf-8.txt")
+    assert f"-t UTF-8 '{path}' > '{target}'" in str(caught.value)
+
+
+def test_columns_and_conversations(tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text('text,other\n"one, and\nmore",x\ntwo,y\n')
+    assert "".join(read(table)[0].text.pieces()) == "one, and\nmore\n\ntwo\n\n"
+    assert "".join(read(table, text_field="other")[0].text.pieces()) == "x\n\ny\n\n"
+    talks = tmp_path / "talks.jsonl"
+    messages = [{"role": "user", "content": "How are you?"}, {"role": "assistant", "content": "Fine."}]
+    talks.write_text((json.dumps({"messages": messages}) + "\n") * 5)
+    for kind in tokens.KINDS:
+        data, _ = read(talks, tokenizer=kind, vocab_size=270)
+        text = "<|user|>How are you?<|end|><|assistant|>Fine.<|end|>\n"
+        assert "".join(data.text.pieces()) == text * 5
+        assert set(data.tokenizer.special_tokens) == {"<|user|>", "<|assistant|>", "<|end|>"}
+        assert data.tokenizer.decode(data.tokenizer.encode(text)) == text
+        assert data.tokenizer.encode("<|user|>") == [data.tokenizer.special_tokens["<|user|>"]]
+    assert read(talks)[0].tokenizer.size == len(set(text)) + 3
+
+
+@pytest.mark.parametrize("kind", tokens.KINDS)
+def test_an_array_of_tokens_is_the_list(kind):
+    tokenizer = tokens.make(kind, 300, [TRICKY * 3])
+    array = tokenizer.encode_array(TRICKY)
+    assert (array.dtype, array.tolist()) == (np.int32, tokenizer.encode(TRICKY))
+    if kind == "characters":
+        with pytest.raises(UsageError, match="never saw the character 'ß'"):
+            tokenizer.encode_array("ß")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("latin.txt", "caf\xe9 au lait".encode("latin-1"), r"latin.txt is not UTF-8 \(byte 0xe9\); convert it"),
+        (
+            "latin.txt",
+            "caf\xe9 au lait".encode("latin-1"),
+            "latin.txt is not UTF-8: byte 0xe9 at offset 3; it looks like",
+        ),
         ("empty.txt", b"", "empty.txt is empty"),
         ("one.txt", b"x", "the data hold no text"),
-        ("bad.jsonl", b'{"text": "a"}\n{"txt": "b"}\n', "bad.jsonl, line 2: no JSON object with a text in 'text'"),
-        ("bad.jsonl", b"not json\n", "bad.jsonl, line 1: no JSON object"),
-        ("bad.jsonl", b'{"text": 3}\n', "bad.jsonl, line 1: no JSON object"),
-        ("table.csv", b"a,b", "table.csv is a file; allowed is a data set's name, a .txt, .md or .jsonl file"),
+        (
+            "bad.jsonl",
+            b'{"text": "a"}\n{"txt": "b"}\n',
+            "bad.jsonl, line 2: no text in the field 'text'; there is txt; see --text-field",
+        ),
+        ("bad.jsonl", b"not json\n", "bad.jsonl, line 1: no JSON"),
+        ("bad.jsonl", b'{"text": 3}\n', "bad.jsonl, line 1: no text in the field 'text'; there is none with a text"),
+        ("bad.jsonl", b"[1]\n", "bad.jsonl, line 1: no JSON object, but a list"),
+        (
+            "bad.jsonl",
+            b'{"messages": [{"role": "a b", "content": ""}]}\n',
+            "'messages' is no list of objects with a 'role'",
+        ),
+        ("table.csv", b"a,b\n1,2\n", "table.csv: no text in the field 'text'; there is a, b; see --text-field"),
+        ("cut.gz", gzip.compress(b"a text of it\n" * 99)[:30], "cannot read .*cut.gz"),
     ],
 )
 def test_what_is_no_text_is_said(tmp_path, name, content, says):
@@ -211,7 +301,7 @@ def test_what_is_no_text_is_said(tmp_path, name, content, says):
 
 
 def test_what_is_not_there_is_said(tmp_path):
-    with pytest.raises(UsageError, match="holds no text file; looked for .txt .md .jsonl"):
+    with pytest.raises(UsageError, match="holds no text file"):
         read(tmp_path)
     with pytest.raises(UsageError, match="nowhere.txt does not exist"):
         read(tmp_path / "nowhere.txt")
@@ -226,7 +316,7 @@ def test_a_large_text_is_cut_once_and_mapped_into_memory(tmp_path, monkeypatch):
     path.write_text("a line of it\n" * 500)
     small, _ = read(path, tokenizer="bpe", vocab_size=260)
     monkeypatch.setattr(files, "IN_MEMORY", 100)
-    monkeypatch.setattr(files, "PIECE", 64)
+    monkeypatch.setattr(sources, "PIECE", 64)
     calls = []
     large, spec = read(path, tokenizer="bytes", progress=lambda *call: calls.append(call))
     assert all(isinstance(large.tokens[name], np.memmap) for name in PARTS)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import click
 
+from genzoo.cli.options import Commands, once
 from genzoo.cli.output import printable, say
 from genzoo.interface.errors import GenzooError, GenzooWarning, unknown
 from genzoo.interface.specs import load_target
@@ -28,7 +29,7 @@ VERBS = {  # by the file that has them, in the order of the help
 FILE_OF = {verb: file for file, verbs in VERBS.items() for verb in verbs}
 
 
-class Zoo(click.Group):
+class Zoo(Commands):
     """The built-in commands, and those that plugins add."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -63,7 +64,7 @@ class Zoo(click.Group):
             raise unknown("command", name, self.list_commands(ctx))
         plugin, spec = registry().commands.get(name)
         command = load_target(spec.target, f"command {name!r} of {plugin.distribution}")
-        return name, command, args[1:]
+        return name, once(command), args[1:]
 
 
 @click.group(cls=Zoo, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})

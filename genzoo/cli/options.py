@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from genzoo.cli.output import printable
-from genzoo.interface.errors import GenzooError
+from genzoo.interface.errors import GenzooError, UsageError
 from genzoo.interface.options import Option, options_of
 from genzoo.interface.specs import GeneratorSpec
 from genzoo.registry.plugins import registry
@@ -44,8 +44,9 @@ class OptionType(click.ParamType[object]):
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
-def click_option(item: Option, owner: str, default: object) -> click.Option:
-    """One option. What is not given stays None, so that files and presets may decide it."""
+def click_option(item: Option, owner: str, default: object, *, several: bool = False) -> click.Option:
+    """One option. What is not given stays None, so that files and presets may decide it. One of a list may be given
+    again for more, and so may one of which there are `several`, with commas between."""
     facts = [item.bounds] if item.bounds and not item.choices else []
     facts += [f"default: {item.shown(default)}"] if default is not None and default != "" else []
     unit = f" ({item.unit})" if item.unit else ""
@@ -53,13 +54,63 @@ def click_option(item: Option, owner: str, default: object) -> click.Option:
     if item.type is bool:
         return click.Option([f"{item.flag}/--no-{item.flag[2:]}", item.name], default=None, help=text)
     metavar = printable("|".join(item.choices)) or METAVARS[item.type] + (",..." if item.many else "")
-    return click.Option([item.flag, item.name], type=OptionType(item, owner), metavar=metavar, help=text)
+    join = _lists_joined if item.many else _texts_joined if several else None
+    return click.Option(
+        [item.flag, item.name], type=OptionType(item, owner), metavar=metavar, help=text, multiple=join is not None,
+        callback=join, hidden=item.hidden,
+    )  # fmt: skip
 
 
-def click_options(config: type, owner: str, defaults: Mapping[str, object] | None = None) -> list[click.Option]:
+def _lists_joined(_ctx: click.Context, _param: click.Parameter, lists: tuple[tuple[object, ...], ...]) -> object:
+    return tuple(value for values in lists for value in values) if lists else None
+
+
+def _texts_joined(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> str | None:
+    return ",".join(texts) if texts else None
+
+
+class Commands(click.Group):
+    """Commands that take an option once, unless it may be given again."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and once(command), rest
+
+
+def once(command: click.Command) -> click.Command:
+    """A command that refuses an option which is given twice, where the last would win in silence."""
+    make_parser = command.make_parser
+
+    def strict_parser(ctx: click.Context) -> Any:
+        parser = make_parser(ctx)
+        parse = parser.parse_args
+
+        def parse_args(args: list[str]) -> Any:
+            values, rest, order = parse(args)
+            for param in order:
+                once_only = isinstance(param, click.Option) and not (param.multiple or param.count)
+                if once_only and order.count(param) > 1:
+                    raise UsageError(f"{' or '.join(param.opts + param.secondary_opts)} is given twice; give it once")
+            return values, rest, order
+
+        parser.parse_args = parse_args  # type: ignore[method-assign]
+        return parser
+
+    command.make_parser = strict_parser  # type: ignore[method-assign]
+    return command
+
+
+def click_options(
+    config: type, owner: str, defaults: Mapping[str, object] | None = None, several: tuple[str, ...] = ()
+) -> list[click.Option]:
     """The options of a dataclass, in the order of its fields; `defaults` are shown in place of its own."""
     changed = defaults or {}
-    return [click_option(o, owner, changed.get(name, o.default)) for name, o in options_of(config).items()]
+    return [
+        click_option(item, owner, changed.get(name, item.default), several=name in several)
+        for name, item in options_of(config).items()
+    ]
 
 
 class RunCommand(click.Command):

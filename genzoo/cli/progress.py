@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from genzoo.cli.output import say
+from genzoo.cli.output import printable, say
 from genzoo.interface.specs import VALIDATION
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ def bar() -> Display:
             self._progress.update(self._reading, description=activity, completed=done, total=total)
 
         def genzoo_run_started(self, run: Run) -> None:
+            if summary := run.dataset.summary():
+                self._console.print(printable(summary), markup=False, highlight=False)
             if self._reading is not None:
                 self._progress.remove_task(self._reading)
             self._task = self._progress.add_task(run.name, total=run.steps_total, completed=run.step, note="starting")
@@ -126,6 +128,8 @@ class PlainLines:
         self._say(f"{activity}: {done:,} of {total:,}")
 
     def genzoo_run_started(self, run: Run) -> None:
+        if summary := run.dataset.summary():
+            self._say(summary, always=True)
         first = f"from step {run.step:,} " if run.step else ""
         self._say(f"{run.name}: {first}to step {run.steps_total:,} on {run.device}", always=True)
 

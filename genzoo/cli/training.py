@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genzoo.cli.options import DEVICES, as_json_option, click_options, not_none, run_argument, runs_dir_option
+from genzoo.cli.options import DEVICES, Commands, as_json_option, click_options, not_none, run_argument, runs_dir_option
 from genzoo.cli.output import print_json, printable
 from genzoo.cli.progress import Watched
 from genzoo.interface.options import read_pairs
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from genzoo.runs.folder import RunFolder
 
 
-class Models(click.Group):
+class Models(Commands):
     """One command a model, made from its spec when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -37,7 +37,8 @@ class ModelCommand(click.Command):
     def __init__(self, spec: GeneratorSpec) -> None:
         modality = registry().modalities.get(spec.modality)[1]
         model = click_options(spec.config, spec.name, spec.defaults)
-        training = click_options(modality.train_options, spec.name, spec.defaults)
+        several = ("data",) if modality.several else ()
+        training = click_options(modality.train_options, spec.name, spec.defaults, several)
         if not spec.mini_batches:
             training = [option for option in training if option.name != "batch_size"]
         presets = ", ".join(spec.presets) or "none"

@@ -129,6 +129,10 @@ class Dataset(ABC):
     def take(self, part: Part, index: Tensor, device: torch.device) -> Batch:
         """The examples of a part at `index`, int64 (B,), as a batch on `device`."""
 
+    def summary(self) -> str:
+        """What was read, in a line that is said before the first step; empty: nothing."""
+        return ""
+
     def kept(self) -> Mapping[str, bytes]:
         """Files, by name, that a run must keep to be enough without the data, such as a tokeniser. They are given to
         `Modality.open` and `Modality.equip` when the run goes on or is sampled."""

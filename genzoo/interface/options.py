@@ -36,13 +36,18 @@ def option(
     above: float | None = None,
     below: float | None = None,
     choices: tuple[str, ...] = (),
+    repeated: bool = False,
+    hidden: bool = False,
 ) -> Any:
     """A dataclass field that is an option.
 
-    `minimum` and `maximum` are allowed values, `above` and `below` are not; `unit` is shown behind the help.
+    `minimum` and `maximum` are allowed values, `above` and `below` are not; `unit` is shown behind the help. A tuple
+    may be given as a text with commas, unless it is `repeated`: then the option is given again for each. One that is
+    `hidden` is settled by the model and shown nowhere.
     """
     bounds = {"minimum": minimum, "maximum": maximum, "above": above, "below": below}
-    return field(default=default, metadata={"help": help, "unit": unit, "choices": choices, **bounds})
+    facts = {"help": help, "unit": unit, "choices": choices, "repeated": repeated, "hidden": hidden}
+    return field(default=default, metadata={**facts, **bounds})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,6 +62,8 @@ class Option:
     help: str
     unit: str | None
     choices: tuple[str, ...]
+    repeated: bool
+    hidden: bool
     minimum: float | None
     maximum: float | None
     above: float | None
@@ -102,11 +109,14 @@ class Option:
                 return self._scalar(value)
             if not isinstance(value, Iterable):
                 raise TypeError
-            parts = [p.strip() for p in value.split(",") if p.strip()] if isinstance(value, str) else list(value)
+            parts = self._parts(value) if isinstance(value, str) else list(value)
             return tuple(self._scalar(part) for part in parts)
         except (ValueError, TypeError, OverflowError):
             shown = self.shown(value) if isinstance(value, (list, tuple)) and self.many else value
             raise UsageError(f"{owner}: {self.flag} is {shown!r}; allowed is {self.allowed}") from None
+
+    def _parts(self, text: str) -> list[str]:
+        return [text] if self.repeated else [part.strip() for part in text.split(",") if part.strip()]
 
     def _scalar(self, value: object) -> Scalar:
         result = value
@@ -226,5 +236,7 @@ def _split(pair: str) -> tuple[str, str]:
 def rows(config: type) -> Iterator[tuple[str, str, str, str]]:
     """For tables of options: flag, default, what is allowed, help."""
     for item in options_of(config).values():
+        if item.hidden:
+            continue
         unit = f" ({item.unit})" if item.unit else ""
         yield item.flag, item.shown(item.default), item.allowed, item.help + unit

@@ -106,7 +106,9 @@ class ModalitySpec:
         train_options: how its data are named and read, a subclass of `TrainOptions`.
         write_options: how its samples are written, a subclass of `WriteOptions`.
         sources: what `--data` takes besides a name, in words: "a folder of images, or an .npz file".
-        suffixes: the endings of files that `--data` takes. Folders are taken too.
+        suffixes: the endings of files that `--data` takes; `*` among them: any. Folders are taken too.
+        check_data: names a function, `"package.module:function"`, which is given the files and folders that `--data`
+            names and the training options, before torch is imported; it raises `GenzooError` for what cannot be read.
         several: whether `--data` takes several files, with commas between.
         count: how many samples `genzoo sample` draws if it is not told; of a conditional model an eighth of it, or one,
             of each class.
@@ -122,6 +124,7 @@ class ModalitySpec:
     write_options: type[WriteOptions] = WriteOptions
     sources: str = "a folder"
     suffixes: tuple[str, ...] = ()
+    check_data: str = ""
     several: bool = False
     count: int = 64
     training_count: int | None = None

@@ -40,11 +40,28 @@ def locate(data: str, modality: ModalitySpec) -> DatasetSpec | tuple[Path, ...]:
         return spec
     whole = Path(data).expanduser()
     several = modality.several and "," in data and not whole.exists()
-    paths = tuple(Path(part.strip()).expanduser() for part in data.split(",") if part.strip()) if several else (whole,)
+    parts = [part.strip() for part in data.split(",") if part.strip()] if several else [data]
+    paths = tuple(
+        path for part in parts for path in (_matches(part) if modality.several else [Path(part).expanduser()])
+    )
     for path in paths:
-        if not path.is_dir() and not (path.is_file() and path.suffix.lower() in modality.suffixes):
+        takes = path.suffix.lower() in modality.suffixes or "*" in modality.suffixes
+        if not path.is_dir() and not (path.is_file() and takes):
             raise _not_data(data, path, modality, names)
     return paths
+
+
+def _matches(text: str) -> list[Path]:
+    """The path that a text is, or those of a glob."""
+    path = Path(text).expanduser()
+    if path.exists() or not any(sign in text for sign in "*?["):
+        return [path]
+    from glob import glob
+
+    matches = sorted(glob(str(path), recursive=True))
+    if not matches:
+        raise UsageError(f"--data {text} matches no file")
+    return [Path(match) for match in matches]
 
 
 def _not_data(data: str, path: Path, modality: ModalitySpec, names: list[str]) -> UsageError:

@@ -9,7 +9,8 @@ from genzoo.interface.hookspecs import hookimpl
 from genzoo.interface.options import option
 from genzoo.interface.specs import DatasetSpec, MetricSpec, ModalitySpec, TrainOptions, WriteOptions
 
-SUFFIXES = (".txt", ".md", ".jsonl")
+SUFFIXES = (".txt", ".md", ".jsonl", ".csv", "*")  # the usual, and any other
+SOURCES = "a file of text, a folder of them, or several with commas between"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +19,13 @@ class TextTrainOptions(TrainOptions):
 
     data: str = option(
         "python-docs",
-        help="A data set's name, a .txt, .md or .jsonl file, several with commas between, or a folder of them.",
+        help="A data set's name, a file of text, or a folder of them; may be given again, and may be a quoted glob.",
     )
-    text_field: str = option("text", help="The field of .jsonl files that holds the text.")
+    include: tuple[str, ...] = option(
+        (), help="Files of folders that are read, such as '*.py,*.md'. Default: all that are text, but hidden ones."
+    )
+    encoding: str = option("utf-8", help="How the files' characters are written.")
+    text_field: str = option("text", help="The field of .jsonl and .csv files that holds the text.")
     tokenizer: str = option(
         "characters",
         help="characters, bytes, bpe (byte pairs learnt from the text), or a folder that has a tokenizer.json.",
@@ -46,8 +51,9 @@ def genzoo_modalities() -> list[ModalitySpec]:
             target="genzoo.text.modality:TextModality",
             train_options=TextTrainOptions,
             write_options=TextWriteOptions,
-            sources="a .txt, .md or .jsonl file, several with commas between, or a folder of them",
+            sources=SOURCES,
             suffixes=SUFFIXES,
+            check_data="genzoo.text.sources:check",
             several=True,
             count=1,
             training_count=3,

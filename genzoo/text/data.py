@@ -34,12 +34,16 @@ class TextData:
         characters: how many it has.
         fingerprint: the SHA-256 of its UTF-8.
         validation: the share of what is not for test that is the validation part, at most 1,000,000 characters.
+        origin: what it was read from, in words.
+        special_tokens: texts that are a token each, such as those before the messages of a conversation.
     """
 
     pieces: Callable[[], Iterator[str]]
     characters: int
     fingerprint: str
     validation: float = 0.1
+    origin: str = ""
+    special_tokens: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, text: str | Callable[[], Iterator[str]], progress: Progress = silent, total: int = 1) -> TextData:
@@ -131,6 +135,12 @@ class TokenData(Dataset):
             fingerprint=self.text.fingerprint,
             extra=extra,
         )
+
+    def summary(self) -> str:
+        count = sum(len(tokens) for tokens in self.tokens.values())
+        size = f"{self.text.characters:,} characters, {count:,} tokens of a vocabulary of {self.tokenizer.size:,}"
+        files, _, left_out = self.text.origin.partition("; ")
+        return (f"{files}, " if files else "") + size + (f"; {left_out}" if left_out else "")
 
     def kept(self) -> dict[str, bytes]:
         return {TOKENIZER_FILE: self.tokenizer.json.encode()}

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
-from typing import TextIO, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
 from genzoo.interface.dataset import Part, Progress
-from genzoo.interface.errors import GenzooError, UsageError
+from genzoo.interface.errors import GenzooError
 from genzoo.interface.files import write_folder
 from genzoo.registry.data import data_folder
-from genzoo.text import SUFFIXES, TextTrainOptions
+from genzoo.text import TextTrainOptions
 from genzoo.text.data import TOKENIZER_FILE, TextData, TokenData
+from genzoo.text.sources import END, find, in_words, role_token
 from genzoo.text.tokens import Tokenizer, make
 
 Tokens = npt.NDArray[np.int32]
-PIECE = 2**20  # characters read at a time
 IN_MEMORY = 2**24  # characters of a text whose tokens are not kept on the disk
 PARTS: tuple[Part, ...] = get_args(Part)
 
@@ -36,70 +34,18 @@ def token_data(text: TextData, options: TextTrainOptions, kept: Mapping[str, byt
         tokenizer = Tokenizer(kept[TOKENIZER_FILE].decode())
     else:
         seen = text.pieces() if options.tokenizer == "characters" else text.part("train")
-        tokenizer = make(options.tokenizer, options.vocab_size, seen)
+        tokenizer = make(options.tokenizer, options.vocab_size, seen, text.special_tokens)
     return TokenData(text=text, tokenizer=tokenizer, tokens=tokens_of(text, tokenizer, options, progress))
 
 
-def load_text(paths: tuple[Path, ...], field: str, progress: Progress) -> TextData:
+def load_text(paths: tuple[Path, ...], options: TextTrainOptions, progress: Progress) -> TextData:
     """The text of files, and of the files in folders. Raises `GenzooError` for one that cannot be read and
     `UsageError` for none or empty ones."""
-    files = list(chain.from_iterable(_files(path) for path in paths))
-    if not files:
-        raise UsageError(f"--data {paths[0]} holds no text file; looked for {' '.join(SUFFIXES)}")
-    size = sum(path.stat().st_size for path in files)
-    if not size:
-        raise UsageError(f"--data {', '.join(map(str, paths[:3]))} is empty")
-    return TextData.of(lambda: read_texts(files, field), progress, size)
-
-
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    return sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-
-
-def read_texts(paths: list[Path], field: str) -> Iterator[str]:
-    """The text of files in pieces that end with a line; of `.jsonl` files the field of each line, an empty line after
-    each. Raises `GenzooError` for what is not UTF-8 or has no such field."""
-    for number, path in enumerate(paths):
-        if number:
-            yield "\n"
-        try:
-            with open(path, encoding="utf-8-sig") as file:
-                if path.suffix.lower() == ".jsonl":
-                    yield from _fields(file, path, field)
-                else:
-                    while lines := _lines(file):
-                        yield lines
-        except UnicodeDecodeError as error:
-            raise GenzooError(
-                f"{path} is not UTF-8 (byte {error.object[error.start]:#04x}); convert it, for one with iconv"
-            ) from None
-        except OSError as error:
-            raise GenzooError(f"cannot read {path}: {error.strerror}") from None
-
-
-def _lines(file: TextIO) -> str:
-    """Whole lines of about `PIECE` characters; a line that is longer is cut."""
-    lines: list[str] = []
-    size = 0
-    while size < PIECE and (line := file.readline(PIECE)):
-        lines.append(line)
-        size += len(line)
-    return "".join(lines)
-
-
-def _fields(file: TextIO, path: Path, field: str) -> Iterator[str]:
-    for number, line in enumerate(file, 1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)[field]
-        except (ValueError, KeyError, TypeError):
-            value = None
-        if not isinstance(value, str):
-            raise GenzooError(f"{path}, line {number}: no JSON object with a text in {field!r}; see --text-field")
-        yield value + "\n\n"
+    sources = find(paths, options)
+    text = TextData.of(sources.pieces, progress, sources.size)
+    left_out = f"; left out: {in_words(sources.left_out)}" if sources.left_out else ""
+    special = (*(role_token(role) for role in sorted(sources.roles)), END) if sources.roles else ()
+    return replace(text, origin=f"{len(sources.files):,} files{left_out}", special_tokens=special)
 
 
 def tokens_of(
@@ -112,7 +58,7 @@ def tokens_of(
     def pieces(part: Part) -> Iterator[Tokens]:
         nonlocal done
         for piece in text.part(part):
-            yield np.array(tokenizer.encode(piece), np.int32)
+            yield tokenizer.encode_array(piece)
             done += len(piece)
             progress("tokenising", min(done, text.characters), text.characters)
 

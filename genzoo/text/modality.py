@@ -35,7 +35,7 @@ class TextModality(Modality[list[str]]):
         self, paths: tuple[Path, ...], options: TrainOptions, kept: Mapping[str, bytes], progress: Progress
     ) -> TokenData:
         assert isinstance(options, TextTrainOptions), "the modality's own options are given"
-        return token_data(load_text(paths, options.text_field, progress), options, kept, progress)
+        return token_data(load_text(paths, options, progress), options, kept, progress)
 
     def take(self, data: object, options: TrainOptions, kept: Mapping[str, bytes], progress: Progress) -> TokenData:
         assert isinstance(options, TextTrainOptions), "the modality's own options are given"

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as _Tokenizer
 
@@ -23,6 +25,7 @@ class Tokenizer:
     Attributes:
         size: of the vocabulary; numbers are in [0, size).
         sha256: of `json`.
+        special_tokens: the numbers of texts that are a token each, such as those before the messages of a conversation.
     """
 
     def __init__(self, json: str) -> None:
@@ -33,7 +36,11 @@ class Tokenizer:
         self.json, self.sha256 = json, hashlib.sha256(json.encode()).hexdigest()
         vocabulary = self._inner.get_vocab()
         self.size: int = max(vocabulary.values(), default=-1) + 1
-        self._known = set(vocabulary) if isinstance(self._inner.model, models.WordLevel) else None
+        added = self._inner.get_added_tokens_decoder()
+        self.special_tokens: dict[str, int] = {token.content: number for number, token in added.items()}
+        of_characters = isinstance(self._inner.model, models.WordLevel)
+        self._known = set(vocabulary) - set(self.special_tokens) if of_characters else None
+        self._numbers = None if self._known is None else _by_code_point(vocabulary, self._known)
 
     @property
     def name(self) -> str:
@@ -41,6 +48,13 @@ class Tokenizer:
         if self._known is not None:
             return f"{self.size} characters"
         return "256 bytes" if self.size == 256 else f"{self.size} tokens"
+
+    def encode_array(self, text: str) -> npt.NDArray[np.int32]:
+        """As `encode`, int32 (T,); of long texts, in less memory."""
+        if self._numbers is None or self.special_tokens:
+            return np.array(self.encode(text), np.int32)
+        numbers = self._numbers[np.frombuffer(text.encode("utf-32-le"), np.uint32)]
+        return numbers if (numbers >= 0).all() else np.array(self.encode(text), np.int32)  # which raises
 
     def encode(self, text: str) -> list[int]:
         """Raises `UsageError` for a character that it does not know."""
@@ -73,20 +87,29 @@ class Pieces:
         return self._stream.step(self._inner, token) or ""
 
 
-def make(kind: str, size: int, pieces: Iterable[str]) -> Tokenizer:
+def make(kind: str, size: int, pieces: Iterable[str], special_tokens: tuple[str, ...] = ()) -> Tokenizer:
     """The tokeniser of a kind or a folder. `pieces` are the text that it is made for, `size` is the vocabulary of
-    `bpe`; the others have their own. Raises `UsageError` if the folder has none."""
+    `bpe`; the others have their own. `special_tokens` are a token each; a folder has its own. Raises `UsageError` if
+    it has none."""
     match kind:
         case "characters":
-            return characters(pieces)
+            return characters(pieces, special_tokens)
         case "bytes":
-            return byte_pairs((), 256)
+            return byte_pairs((), 256, special_tokens)
         case "bpe":
-            return byte_pairs(pieces, size)
+            return byte_pairs(pieces, size, special_tokens)
     return from_folder(Path(kind).expanduser())
 
 
-def characters(pieces: Iterable[str]) -> Tokenizer:
+def _by_code_point(vocabulary: dict[str, int], characters: set[str]) -> npt.NDArray[np.int32]:
+    """The number of each character at its code point; -1 for one that is none."""
+    numbers = np.full(0x110000, -1, np.int32)
+    for character in characters:
+        numbers[ord(character)] = vocabulary[character]
+    return numbers
+
+
+def characters(pieces: Iterable[str], special_tokens: tuple[str, ...] = ()) -> Tokenizer:
     """A token for each character of the text."""
     known: set[str] = set()
     for piece in pieces:
@@ -95,10 +118,11 @@ def characters(pieces: Iterable[str]) -> Tokenizer:
     inner = _Tokenizer(models.WordLevel(vocabulary, unk_token=""))
     inner.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     inner.decoder = decoders.Fuse()
+    inner.add_special_tokens(list(special_tokens))
     return Tokenizer(inner.to_str())
 
 
-def byte_pairs(pieces: Iterable[str], size: int) -> Tokenizer:
+def byte_pairs(pieces: Iterable[str], size: int, special_tokens: tuple[str, ...] = ()) -> Tokenizer:
     """Byte-level byte pair encoding (Sennrich et al. 2016; Radford et al. 2019) of up to `size` tokens; with 256 they
     are the bytes themselves."""
     inner = _Tokenizer(models.BPE())
@@ -107,6 +131,7 @@ def byte_pairs(pieces: Iterable[str], size: int) -> Tokenizer:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False, special_tokens=[])
     inner.train_from_iterator(pieces, trainer)
+    inner.add_special_tokens(list(special_tokens))
     return Tokenizer(inner.to_str())
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from genzoo.interface.errors import UsageError, unknown
 from genzoo.interface.options import build, normalise, options_of, read_toml
-from genzoo.interface.specs import DataSpec, GeneratorSpec, ModalitySpec, TrainOptions
+from genzoo.interface.specs import DataSpec, GeneratorSpec, ModalitySpec, TrainOptions, load_target
 from genzoo.registry.data import locate
 from genzoo.registry.installed import Plugin
 from genzoo.registry.plugins import registry
@@ -88,6 +88,7 @@ def plan(
     check_writable(folder)
     if training.name is not None:
         check_free(folder / training.name)
+    _check_data(training, decided.modality)
     return replace(decided, training=training)
 
 
@@ -120,6 +121,12 @@ def _sorted(spec: GeneratorSpec, values: dict[str, object]) -> tuple[object, Tra
     if training.steps is None and training.epochs is None:
         raise UsageError(f"{spec.name} has no default length; give --steps or --epochs")
     return config, training
+
+
+def _check_data(training: TrainOptions, modality: ModalitySpec) -> None:
+    """Let the modality look at files. Raises `GenzooError` for what cannot be read."""
+    if modality.check_data and isinstance(paths := locate(training.data, modality), tuple):
+        load_target(modality.check_data, f"modality {modality.name!r}")(paths, training)
 
 
 def _resolved(training: TrainOptions, modality: ModalitySpec) -> TrainOptions:

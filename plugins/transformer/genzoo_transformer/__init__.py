@@ -26,9 +26,9 @@ class TransformerOptions:
     dropout: float = option(0.1, help="Dropout of embeddings and of each residual branch.", minimum=0, below=1)
     from_: str | None = option(
         None,
-        help="Go on from a pretrained model and its tokeniser: a folder in Hugging Face's layout, or a hub's name.",
+        help="Go on from a model and its tokeniser: a run, a folder in Hugging Face's layout, or a hub's name.",
     )
-    from_config: str | None = option(None, help="That model's configuration as JSON; --from fills it in.")
+    from_config: str | None = option(None, help="That model's configuration as JSON; --from fills it in.", hidden=True)
     learning_rate: float = option(2e-3, help="AdamW's step size.", above=0, maximum=1)
     weight_decay: float = option(0.1, help="Decoupled weight decay of matrices.", minimum=0, maximum=10)
     beta2: float = option(0.99, help="AdamW's decay of the mean of squared gradients.", minimum=0, below=1)
@@ -69,11 +69,11 @@ class TransformerSampleOptions:
     repetition_penalty: float = option(
         1.0, help="Above 1: avoid tokens that occurred before (Keskar et al. 2019).", above=0, maximum=100
     )
-    stop: str | None = option(None, help="End before this text.")
+    stop: tuple[str, ...] = option((), help="End before this text; may be given again.", repeated=True)
 
     def __post_init__(self) -> None:
-        for name in ("prompt", "stop"):
-            if getattr(self, name) == "":
+        for name, texts in (("prompt", (self.prompt,)), ("stop", self.stop)):
+            if "" in texts:
                 raise ValueError(f"--{name} is empty; leave it out, or give a text")
 
 

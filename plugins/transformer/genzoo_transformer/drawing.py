@@ -56,16 +56,16 @@ class Until:
     """The text of one sample as its tokens come: whole characters, up to a stop text or an end token.
 
     Args:
-        stop: the text before which the sample ends, or None.
+        stop: texts; the sample ends before the first of them that comes.
         end_tokens: tokens that end it.
 
     Attributes:
         ended: whether the sample has ended.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop: str | None, end_tokens: set[int]) -> None:
+    def __init__(self, tokenizer: Tokenizer, stop: tuple[str, ...], end_tokens: set[int]) -> None:
         self._pieces, self._stop, self._end_tokens = tokenizer.pieces(), stop, end_tokens
-        self._held_back = ""  # text that may be the beginning of `stop`
+        self._held_back = ""  # text that may be the beginning of one of `stop`
         self.ended = False
 
     def add(self, token: int) -> str:
@@ -73,13 +73,10 @@ class Until:
         if self.ended or token in self._end_tokens:
             return self._end(self._held_back)
         text = self._held_back + self._pieces.add(token)
-        if self._stop is None:
-            return text
-        position = text.find(self._stop)
-        if position >= 0:
-            return self._end(text[:position])
-        longest = min(len(text), len(self._stop) - 1)
-        overlap = next((n for n in range(longest, 0, -1) if self._stop.startswith(text[len(text) - n :])), 0)
+        positions = [position for stop in self._stop if (position := text.find(stop)) >= 0]
+        if positions:
+            return self._end(text[: min(positions)])
+        overlap = max((_overlap(text, stop) for stop in self._stop), default=0)
         certain, self._held_back = text[: len(text) - overlap], text[len(text) - overlap :]
         return certain
 
@@ -90,3 +87,9 @@ class Until:
     def _end(self, text: str) -> str:
         self.ended, self._held_back = True, ""
         return text
+
+
+def _overlap(text: str, stop: str) -> int:
+    """How many characters at the end of a text are the beginning of another."""
+    longest = min(len(text), len(stop) - 1)
+    return next((n for n in range(longest, 0, -1) if stop.startswith(text[len(text) - n :])), 0)

@@ -343,7 +343,7 @@ def with_spec(model):
 def test_what_stops_a_text_is_not_shown():
     tokenizer = tokens.make("characters", 0, ["abcd"])
 
-    def shown(text, stop):
+    def shown(text, *stop):
         until = Until(tokenizer, stop, set())
         pieces = [until.add(token) for token in tokenizer.encode(text)]
         return "".join(pieces) + until.rest(), until.ended
@@ -351,10 +351,13 @@ def test_what_stops_a_text_is_not_shown():
     assert shown("aabacab", "ca")[0] == "aaba"
     assert shown("aabaab", "ca")[0] == "aabaab"
     assert shown("aaab", "aab")[0] == "a"
-    until = Until(tokenizer, "bc", set())
+    assert shown("abcdb", "cd", "bcd", "da") == ("a", True)
+    assert shown("abdacb", "cb", "da") == ("ab", True)
+    assert shown("abab", "ac", "bc") == ("abab", True)
+    until = Until(tokenizer, ("bc",), set())
     assert [until.add(token) for token in tokenizer.encode("abdb")] == ["a", "", "bd", ""]
     assert until.rest() == "b"
-    ending = Until(tokenizer, None, {3})
+    ending = Until(tokenizer, (), {3})
     assert [ending.add(token) for token in (0, 3, 0)] == ["a", "", ""]
     assert ending.ended
 
