@@ -1,13 +1,18 @@
-"""How long the command line takes to answer, against `python -c "import click"`, run in turn.
+"""How long the command line takes to answer, and to give a first word, each against what Python takes to import what it
+cannot do without, run in turn.
 
     uv run python benchmarks/startup.py
+    uv run python benchmarks/startup.py --models
 
-The last line is of `genzoo list` where 49 more plugins are installed, three of them broken, compared with the list
-without them.
+Without --models: against `python -c "import click"`; the last line is of `genzoo list` where 49 more plugins are
+installed, three of them broken, compared with the list without them. With it: samples of small models, from the command
+to the first word or the last picture, against `python -c "import torch"`; and a text that is not UTF-8, which is refused
+before torch is imported.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -18,8 +23,9 @@ from pathlib import Path
 
 GENZOO = str(Path(sys.executable).with_name("genzoo"))
 MANY = "genzoo list, 49 more plugins"
-COMMANDS = {
-    'python -c "import click"': [sys.executable, "-c", "import click"],
+CLICK, TORCH = 'python -c "import click"', 'python -c "import torch"'
+ANSWERS = {
+    CLICK: [sys.executable, "-c", "import click"],
     "genzoo list": [GENZOO, "list"],
     "genzoo train vae --latent-dim 0": [GENZOO, "train", "vae", "--latent-dim", "0"],
     MANY: [GENZOO, "list"],
@@ -45,21 +51,48 @@ def plant(site: Path) -> None:
         (info / "entry_points.txt").write_text(f"[genzoo]\np{number} = genzoo_p{number}\n")
 
 
+def first_words(folder: Path) -> dict[str, list[str]]:
+    """Commands that draw from small models, which are trained here for a step, and one whose data are refused."""
+    runs = ["--runs-dir", str(folder / "runs")]
+    for model in ("transformer", "vae", "gan", "dcgan"):
+        subprocess.run([GENZOO, "train", model, "--steps", "1", *runs], check=True, capture_output=True)
+    (folder / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
+    text = ["--prompt", "The", "--max-new-tokens", "20"]
+    return {
+        TORCH: [sys.executable, "-c", "import torch"],
+        "genzoo sample transformer, 20 tokens": [GENZOO, "sample", "transformer", *text, *runs],
+        **{f"genzoo sample {model}": [GENZOO, "sample", model, *runs] for model in ("vae", "gan", "dcgan")},
+        "genzoo train transformer, not UTF-8": [GENZOO, "train", "transformer", "--data", str(folder / "latin.txt")],
+    }
+
+
+def medians(commands: dict[str, list[str]], rounds: int, site: str) -> dict[str, float]:
+    """The seconds of each command; the first round is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(rounds + 1):
+        for name, command in commands.items():
+            environment = os.environ | ({"PYTHONPATH": site} if name == MANY else {})
+            start = time.perf_counter()
+            subprocess.run(command, capture_output=True, check=False, env=environment, stdin=subprocess.DEVNULL)
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times[1:]) for name, times in seconds.items()}
+
+
 def main() -> None:
-    seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    with tempfile.TemporaryDirectory() as site:
-        plant(Path(site))
-        for _ in range(21):
-            for name, command in COMMANDS.items():
-                environment = os.environ | ({"PYTHONPATH": site} if name == MANY else {})
-                start = time.perf_counter()
-                subprocess.run(command, capture_output=True, check=False, env=environment)
-                seconds[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(times[1:]) for name, times in seconds.items()}
-    base = medians['python -c "import click"']
-    for name, median in medians.items():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", action="store_true", help="Samples of models, against importing torch.")
+    parser.add_argument("--rounds", type=int, default=20)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if not arguments.models:
+            plant(Path(folder))
+        commands = first_words(Path(folder)) if arguments.models else ANSWERS
+        seconds = medians(commands, arguments.rounds, folder)
+    base = seconds[TORCH if arguments.models else CLICK]
+    for name, median in seconds.items():
         print(f"{1000 * median:6.0f} ms  {median / base:5.2f} times  {name}")
-    print(f"the list with 49 more plugins takes {medians[MANY] / medians['genzoo list']:.2f} times as long")
+    if not arguments.models:
+        print(f"the list with 49 more plugins takes {seconds[MANY] / seconds['genzoo list']:.2f} times as long")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,40 @@ def test_importing_the_library_is_light():
     assert not {name.partition(".")[0] for name in out.split()} & set(HEAVY)
 
 
+MODELS = """
+import sys, torch, genzoo
+from genzoo.registry.plugins import registry
+from genzoo.sampling.model import build_model
+from genzoo.text.tokens import make
+
+for name in ("dcgan", "gan", "transformer", "vae"):
+    spec = registry().generators.get(name)[1]
+    text = spec.modality == "text"
+    data = genzoo.DataSpec(
+        name="made up", modality=spec.modality, shape=(4,) if text else (1, 28, 28), train_count=9, validation_count=1,
+        test_count=1, fingerprint="",
+    )
+    kept = {"tokenizer.json": make("characters", 0, ["abc\\n"]).json.encode()} if text else {}
+    model = build_model(spec, spec.config(), data, torch.device("cpu"), kept).eval()
+    assert len(genzoo.sample(model, 2, **({"max_new_tokens": 3} if text else {}))) == 2
+    if text:
+        assert model.log_likelihood(torch.zeros(1, 9, dtype=torch.int64)).shape == (1, 9)
+        model.network(torch.zeros(2, 8, dtype=torch.int64), torch.zeros(2, 8, dtype=torch.int64)).backward()
+import genzoo.evaluation.evaluate
+sampled = set(sys.modules)
+import genzoo.training.train
+print(*sampled & {*UNUSED, "accelerate"}, *set(sys.modules) & {*UNUSED})
+"""
+UNUSED = ("transformers", "torchvision", "torch._dynamo", "torch._inductor", "sympy", "diffusers", "sklearn", "scipy")
+
+
+def test_models_import_nothing_that_they_do_not_use():
+    """Drawing and scoring; torch's optimisers import the compiler themselves, at their first step."""
+    code = f"UNUSED = {UNUSED!r}\n{MODELS}"
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (outcome.returncode, outcome.stdout.split()) == (0, []), outcome.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -84,6 +119,31 @@ def test_mistakes_are_answered_in_one_line(genzoo_command, arguments, message):
     assert outcome.out == ""
     assert outcome.err.count("\n") == 1
     assert message in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "toy", "--width", "3", "--width", "4"], "--width is given twice; give it once"),
+        (["train", "toy", "--bias", "--no-bias"], "--bias or --no-bias is given twice"),
+        (["list", "--json", "--json"], "--json is given twice"),
+        (["sample", "toy", "--seed", "1", "--seed=2"], "--seed is given twice"),
+        (["--help"], ""),
+    ],
+)
+def test_an_option_that_is_given_twice_is_not_the_last_in_silence(genzoo_command, arguments, message):
+    outcome = genzoo_command(*arguments)
+    assert (outcome.status, outcome.err.startswith(f"genzoo: {message}" if message else "")) == (
+        2 if message else 0,
+        True,
+    )
+
+
+def test_data_that_cannot_be_read_are_told_before_torch(tmp_path):
+    (tmp_path / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
+    status, modules = modules_after("train", "transformer", "--data", str(tmp_path / "latin.txt"))
+    assert status == 1
+    assert not {name.partition(".")[0] for name in modules} & set(HEAVY)
 
 
 @pytest.mark.parametrize("arguments", [[], ["train"]])
@@ -418,21 +478,35 @@ def test_without_a_terminal_no_line_is_printed_twice(genzoo_command, monkeypatch
     assert len(lines) >= 13
     assert all(line != after for line, after in itertools.pairwise(lines))
     sampled = genzoo_command("sample", "one", "-n", 10, "--batch-size", 2).err.splitlines()
-    assert sampled == [f"sampling: {count} of 10" for count in (2, 4, 6, 8, 10)]
+    said = [line.partition("  ")[0] for line in sampled]
+    assert said == [f"sampling: {count} of 10 samples" for count in (2, 4, 6, 8, 10)]
+    assert all(re.fullmatch(r"sampling: \d of 10 samples  \d+ s left", line) for line in sampled[1:-1])
 
 
 def test_what_was_just_said_is_not_said_again(capsys, monkeypatch):
     clock = itertools.count(100.0, 60.0)
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     lines = progress.PlainLines()
-    for done in (1, 5, 5, 5):
-        lines.data("reading", done, 5)
+    for done in (1, 3, 5, 5, 5):
+        lines.data("reading (images)", done, 5)
     run = SimpleNamespace(name="one", step=0, steps_total=2, seconds=3.0, device="cpu")
     for step in (1, 1, 2, 2):
         lines.genzoo_run_logged(run, step, {"step": step, "loss": 0.5})
     assert capsys.readouterr().err.splitlines() == [
-        "reading: 1 of 5", "reading: 5 of 5", "step 1/2  3 s left  loss 0.5", "step 2/2  0 s left  loss 0.5",
+        "reading: 1 of 5 images", "reading: 3 of 5 images  120 s left", "reading: 5 of 5 images",
+        "step 1/2  3 s left  loss 0.5", "step 2/2  0 s left  loss 0.5",
     ]  # fmt: skip
+
+
+def test_the_end_of_a_training_says_what_took_how_long(genzoo_command):
+    out = genzoo_command("train", "toy", "--name", "one", "--eval-every", "4").out
+    besides = re.search(
+        r"^besides  ([\d.]+) s of loading, ([\d.]+) s of scoring, drawing and saving$", out, re.MULTILINE
+    )
+    record = genzoo.find_run("one").record
+    assert record["seconds_between"] > 0
+    assert float(besides[2]) == pytest.approx(record["seconds_between"], abs=0.06)
+    assert float(besides[1]) >= 0
 
 
 def test_a_bar_is_drawn_on_a_terminal():

@@ -639,3 +639,21 @@ def test_data_cannot_have_a_run_keep_what_is_its_own_or_lies_outside(tmp_path, n
     with pytest.raises(GenzooError, match="allowed is a file's name that no run has itself"):
         create(tmp_path / "runs" / "one", {}, {name: b"content"})
     assert not list(tmp_path.rglob("*.json"))
+
+
+def test_losses_are_logged_by_time_too_and_the_lines_of_log_every_stay_what_they_are(monkeypatch):
+    often = {"steps": 8, "eval_every": 0, "sample_every": 0, "save_every": 0}
+    plain = losses(genzoo.train("toy", name="plain", log_every=4, **often))
+    monkeypatch.setattr("genzoo.training.between.LOG_WITHIN", 0.0)
+    timed = losses(genzoo.train("toy", name="timed", log_every=4, **often))
+    assert [line["step"] for line in timed] == list(range(1, 9))
+    assert [line for line in timed if line["step"] % 4 == 0] == plain
+
+
+def test_a_training_that_is_stopped_has_its_losses(monkeypatch):
+    stop_after(3, monkeypatch)
+    with pytest.raises(Interrupted):
+        genzoo.train("toy", name="one", log_every=100, eval_every=0)
+    (line,) = genzoo.find_run("one").metrics()
+    assert line["step"] == 3
+    assert line["loss"] > 0

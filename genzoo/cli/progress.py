@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 PLAIN_EVERY = 5.0  # seconds between plain lines
 NOT_BEFORE = 1.0  # seconds that reading or sampling may take without a word
 PER_SECOND = "_per_second"
+UNIT = re.compile(r"(.*) \((.*)\)")  # of an activity, such as "reading (images)"
 
 
 class Display(Protocol):
@@ -91,7 +93,8 @@ def bar() -> Display:
             if self._reading is None:
                 self._reading = self._progress.add_task(activity, total=total, note="")
                 self._progress.start()
-            self._progress.update(self._reading, description=activity, completed=done, total=total)
+            name, unit = match.groups() if (match := UNIT.fullmatch(activity)) else (activity, "")
+            self._progress.update(self._reading, description=name, note=unit, completed=done, total=total)
 
         def genzoo_run_started(self, run: Run) -> None:
             if summary := run.dataset.summary():
@@ -122,10 +125,19 @@ class PlainLines:
 
     def __init__(self) -> None:
         self._next, self._last = time.monotonic() + NOT_BEFORE, ""
+        self._activity, self._began, self._first = "", 0.0, 0
 
     def data(self, activity: str, done: int, total: int) -> None:
         """Data are being read, or samples drawn."""
-        self._say(f"{activity}: {done:,} of {total:,}")
+        now = time.monotonic()
+        if activity != self._activity:
+            self._activity, self._began, self._first = activity, now, done
+        name, unit = match.groups() if (match := UNIT.fullmatch(activity)) else (activity, "")
+        parts = [f"{name}: {done:,} of {total:,} {unit}".rstrip()]
+        if done > self._first and done < total:
+            left = (now - self._began) / (done - self._first) * (total - done)
+            parts.append(f"{left:,.0f} s left")
+        self._say("  ".join(parts))
 
     def genzoo_run_started(self, run: Run) -> None:
         if summary := run.dataset.summary():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -84,12 +85,13 @@ def _train(
 ) -> None:
     """What `genzoo train MODEL` does."""
     name = click.get_current_context().info_name or ""
+    start = time.perf_counter()
     planned = plan(name, not_none(options), settings=read_pairs(settings), config_file=config_file, preset=preset)
     from genzoo.training.train import carry_out
 
     with Watched() as watched:
         run = carry_out(planned, watched.watchers, watched.data)
-    _report(run, as_json)
+    _report(run, as_json, time.perf_counter() - start)
 
 
 @click.command("resume")
@@ -107,15 +109,22 @@ def resume_command(run: str, runs_dir: str | None, as_json: bool, **changes: Any
     from genzoo.runs.find import find_run
     from genzoo.runs.folder import RunFolder
 
-    folder = find_run(run, runs_dir, to_resume=True)
+    start, folder = time.perf_counter(), find_run(run, runs_dir, to_resume=True)
+    earlier = _seconds(folder)
     from genzoo.training.train import resume
 
     with Watched() as watched:
         resume(folder, watchers=watched.watchers, progress=watched.data, **changes)
-    _report(RunFolder(folder.path), as_json)
+    _report(RunFolder(folder.path), as_json, time.perf_counter() - start + earlier)
 
 
-def _report(run: RunFolder, as_json: bool) -> None:
+def _seconds(run: RunFolder) -> float:
+    """Of training, and of scoring, drawing and saving."""
+    return float(run.record["seconds"] + run.record.get("seconds_between", 0.0))
+
+
+def _report(run: RunFolder, as_json: bool, seconds: float) -> None:
+    """What a training was; `seconds` are those of all of it, in earlier processes too."""
     if os.environ.get("RANK", "0") != "0":
         return
     record, (_, drawn) = run.record, run.training_samples()[-1]
@@ -128,4 +137,6 @@ def _report(run: RunFolder, as_json: bool) -> None:
         click.echo(f"best     step {best['step']:,}, with {best['score_name']} {best['score']:.4g}; it is sampled from")
     count = run.modality.count
     more = f" -n {count}" if count > 1 else ""
+    between, rest = record.get("seconds_between", 0.0), max(0.0, seconds - _seconds(run))
+    click.echo(f"besides  {rest:,.1f} s of loading, {between:,.1f} s of scoring, drawing and saving")
     click.echo(f"run      {run.path}\nsamples  {drawn}\nnext     genzoo sample {run.name}{more}")

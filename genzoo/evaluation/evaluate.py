@@ -259,7 +259,7 @@ def measured(
         if not spec.needs or (model is not None and all(ability(model, need) for need in spec.needs))
     ]
     for number, (plugin, spec) in enumerate(wanted):
-        progress("measuring", number, len(wanted))
+        progress("measuring (measures)", number, len(wanted))
         try:
             if spec.applies is not None and not spec.applies(subject.data):
                 continue
@@ -271,5 +271,5 @@ def measured(
             left_out[spec.name] = str(error)
         except Exception as error:  # of a plugin's measure: the others are none the worse
             left_out[spec.name] = f"failed: {one_line(error)}"
-    progress("measuring", len(wanted), len(wanted))
+    progress("measuring (measures)", len(wanted), len(wanted))
     return estimates, left_out

@@ -237,7 +237,7 @@ def _trained(data: ImageData, spec: DataSpec, progress: Progress) -> tuple[Netwo
             optimizer.step()
             schedule.step()
             if step % 20 == 19:
-                progress("training the classifier of the evaluation", step + 1, STEPS)
+                progress("training the classifier of the evaluation (steps)", step + 1, STEPS)
     network.eval().standardize(data, min(5000, spec.train_count))
     right = 0
     with torch.no_grad():

@@ -99,7 +99,7 @@ def load_folder(folder: Path, options: ImageTrainOptions, progress: Progress) ->
     for start in range(0, len(good), 4096):  # in parts, so that what is not kept is let go
         part = good[start : start + 4096]
         read, worse = _read_all(
-            part, lambda path: read_image(path, shape), "reading images", progress, start, len(good)
+            part, lambda path: read_image(path, shape), "reading (images)", progress, start, len(good)
         )
         bad.update(worse)
         for path in part:

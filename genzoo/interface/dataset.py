@@ -23,7 +23,8 @@ MOST_VALIDATION = 10_000  # examples that are cut from a training part
 
 
 def silent(_what: str, _done: int, _total: int) -> None:
-    """A `Progress` that shows nothing."""
+    """A `Progress` that shows nothing. A `Progress` is called with an activity, which may end in the unit that is
+    counted, such as "reading (images)", and with how many of how many are done."""
 
 
 def fingerprint(*tensors: Tensor | None) -> str:

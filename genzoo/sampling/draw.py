@@ -53,14 +53,14 @@ def draw(
                     size, options=options, rng=rng, **with_labels(model, labels[start : start + size])
                 )
                 parts.append(modality.check(samples, size, model.data))
-                progress("sampling", start + size, count)
+                progress("sampling (samples)", start + size, count)
     finally:
         model.watch = None
     return modality.join(parts, model.data)
 
 
 def _part_of(progress: Progress, start: int, size: int, count: int, done: int, total: int) -> None:
-    progress("sampling", start + size * done // total, count)
+    progress("sampling (samples)", start + size * done // total, count)
 
 
 def sample(

@@ -57,7 +57,7 @@ class TextData:
             raw = piece.encode()
             digest.update(raw)
             count, done = count + len(piece), done + len(raw)
-            progress("reading text", min(done, total), total)
+            progress("reading text (bytes)", min(done, total), total)
         if count < 3:
             raise GenzooError("the data hold no text")
         return cls(pieces=pieces, characters=count, fingerprint=digest.hexdigest())

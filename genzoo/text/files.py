@@ -60,7 +60,7 @@ def tokens_of(
         for piece in text.part(part):
             yield tokenizer.encode_array(piece)
             done += len(piece)
-            progress("tokenising", min(done, text.characters), text.characters)
+            progress("tokenising (characters)", min(done, text.characters), text.characters)
 
     if text.characters <= IN_MEMORY:
         return {part: np.concatenate([np.empty(0, np.int32), *pieces(part)]) for part in PARTS}

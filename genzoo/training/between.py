@@ -25,6 +25,7 @@ from genzoo.training.run import Engine, TrainingRun
 Watch = Callable[[str, dict[str, object]], list[str]]
 T = TypeVar("T")
 STOP_CHECK = 8  # several processes agree on stopping this often, in steps
+LOG_WITHIN = 10.0  # seconds after which a line is written between those of --log-every
 
 
 class Between(Engine):
@@ -41,7 +42,7 @@ class Between(Engine):
         self._modality = modality_of(run.data.modality)
         self._sample_options = run.model.spec.sample_options()
         self._began, self._saved_step = False, run.step if run.resumed else -1
-        self._clock = time.perf_counter()
+        self._clock = self._logged = time.perf_counter()
 
     # The three moments
 
@@ -53,7 +54,7 @@ class Between(Engine):
         if run.resumed is not None:
             state = run.resumed.state
             run.logbook.load_state_dict(state["logbook"])
-            run.seconds = state["seconds"]
+            run.seconds, run.seconds_between = state["seconds"], state.get("seconds_between", 0.0)
             if run.accelerator.scaler is not None and "scaler" in state:
                 run.accelerator.scaler.load_state_dict(state["scaler"])
             if run.processes.rank < len(state["random"]):
@@ -62,7 +63,7 @@ class Between(Engine):
         elif run.options.sample_every and run.is_main:
             self.draw()
         self.tell("genzoo_run_started")
-        self._clock = time.perf_counter()
+        self._clock = self._logged = time.perf_counter()
 
     def before_step(self) -> None:
         """Stop, if someone asked for it."""
@@ -75,6 +76,7 @@ class Between(Engine):
             return
         if self._saved_step != run.step:
             self._stop_clock()
+            self._log_between()
             self.save()
         raise Interrupted(
             f"stopped after step {run.step} of {run.steps_total}, all saved; go on with: genzoo resume {run.name}",
@@ -90,6 +92,9 @@ class Between(Engine):
             for every in (options.log_every, options.eval_every, options.sample_every, options.save_every)
         )
         if not (log or score or sample or save or last):
+            if run.processes.number == 1 and time.perf_counter() > self._logged + LOG_WITHIN:
+                self._stop_clock()
+                self._log_between()
             return
         values = self._settled(run.logbook.means) if log or last else {}
         self._stop_clock()
@@ -99,13 +104,23 @@ class Between(Engine):
         if values:
             line = run.logbook.write(run.step, run.seconds, values)
             self.tell("genzoo_run_logged", step=run.step, values=line)
+            self._logged = time.perf_counter()
         if sample and not last and run.is_main:
             self.draw()
         if save or last:
             self.save()
-        self._clock = time.perf_counter()
+        now = time.perf_counter()
+        run.seconds_between, self._clock = run.seconds_between + now - self._clock, now
 
     # What is done then
+
+    def _log_between(self) -> None:
+        """Write a line between those of `--log-every`, whose means and speeds are as they would be without it."""
+        run = self.run
+        if values := self._settled(lambda: run.logbook.means(begin_anew=False)):
+            line = run.logbook.write(run.step, run.seconds, values, begin_anew=False)
+            self.tell("genzoo_run_logged", step=run.step, values=line)
+        self._logged = time.perf_counter()
 
     def _score(self) -> dict[str, float]:
         """What the modality scores the model on, with the same random numbers every time."""
@@ -157,12 +172,15 @@ class Between(Engine):
                 "random": states,
                 "logbook": logbook,
                 "seconds": run.seconds,
+                "seconds_between": run.seconds_between,
             }
             if run.accelerator.scaler is not None:
                 state["scaler"] = run.accelerator.scaler.state_dict()
             path = checkpoint.save(run.folder, run.step, state, run.options.keep)
             self.save_model()
-            run.folder.update(step=run.step, seconds=round(run.seconds, 3))
+            run.folder.update(
+                step=run.step, seconds=round(run.seconds, 3), seconds_between=round(run.seconds_between, 3)
+            )
             self.tell("genzoo_run_saved", step=run.step, folder=path)
         run.accelerator.wait_for_everyone()
         self._saved_step = run.step

@@ -63,18 +63,21 @@ class Logbook:
                 raise NotFinite(name, number, step)
             self._window.setdefault(name, []).append(number)
 
-    def means(self) -> dict[str, float]:
-        """The means since the last line; the next ones begin anew."""
+    def means(self, *, begin_anew: bool = True) -> dict[str, float]:
+        """The means since they last began anew."""
         self.settle()
         means = {name: math.fsum(numbers) / len(numbers) for name, numbers in self._window.items()}
-        self._window = {}
+        self._window = {} if begin_anew else self._window
         return means
 
-    def write(self, step: int, seconds: float, values: dict[str, float]) -> dict[str, float]:
-        """Append a line after `step` steps and `seconds` of training, and give it back."""
+    def write(
+        self, step: int, seconds: float, values: dict[str, float], *, begin_anew: bool = True
+    ) -> dict[str, float]:
+        """Append a line after `step` steps and `seconds` of training, and give it back. The next line's speed is that
+        since this one, where it begins anew."""
         steps, passed = step - self._line[0], seconds - self._line[1]
         speed = steps / passed if steps and passed > 0 else 0.0
-        self._line = (step, seconds) if steps else self._line
+        self._line = (step, seconds) if steps and begin_anew else self._line
         rate = {} if self.unit is None else {f"{self.unit}_per_second": round(speed * self.per_step, 1)}
         line = {"step": step, "seconds": round(seconds, 3), **rate, **values}
         if self.flops_per_step and self.peak and speed:

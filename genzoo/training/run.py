@@ -69,6 +69,7 @@ class TrainingRun(Run):
         self.steps_total = options.steps
         self.model, self.processes, self.resumed = model, processes, resumed
         self.step, self.seconds = (resumed.step if resumed else 0), 0.0
+        self.seconds_between = 0.0  # of scoring, drawing and saving
         self.optimizers: list[torch.optim.Optimizer] = []
         self.tracked: dict[str, Tensor | Stateful] = {}
         self.stop_signal: int | None = None

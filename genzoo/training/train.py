@@ -139,7 +139,7 @@ def _resumed(planned: Plan, dataset: Dataset, data: DataSpec, processes: Process
     model = build_model(planned.spec, planned.config, data, processes.device, dataset.kept())
     if processes.is_main:
         folder.remove_leftovers()
-        folder.cut_metrics(resumed.step)
+        folder.cut_metrics(int(resumed.state["logbook"]["line"][0]))  # a line of the stop itself is written anew
         folder.update(training=to_json(training), steps_total=training.steps, process=os.getpid())
     return TrainingRun(folder, training, dataset.place(processes.device), data, model, processes, resumed)
 
@@ -168,7 +168,8 @@ def _end(run: TrainingRun, between: Between, status: str, error: BaseException |
         return
     known = error is None or isinstance(error, GenzooError)
     text = None if error is None else str(error) if known else one_line(error)
-    values = {"step": run.step, "seconds": round(run.seconds, 3)} if status == "finished" else {}
+    seconds = {"seconds": round(run.seconds, 3), "seconds_between": round(run.seconds_between, 3)}
+    values = {"step": run.step, **seconds} if status == "finished" else {}
     try:
         run.folder.update(status=status, error=text, ended=_now(), **values)
     except OSError as problem:  # a full disk must not hide what went wrong
@@ -191,6 +192,7 @@ def _record(planned: Plan, data: DataSpec, model: Generator, processes: Processe
         "step": 0,
         "steps_total": planned.training.steps,
         "seconds": 0.0,
+        "seconds_between": 0.0,
         "started": _now(),
         "ended": None,
         "process": os.getpid(),
