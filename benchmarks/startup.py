@@ -5,9 +5,9 @@ cannot do without, run in turn.
     uv run python benchmarks/startup.py --models
 
 Without --models: against `python -c "import click"`; the last line is of `genzoo list` where 49 more plugins are
-installed, three of them broken, compared with the list without them. With it: samples of small models, from the command
-to the first word or the last picture, against `python -c "import torch"`; and a text that is not UTF-8, which is refused
-before torch is imported.
+installed, three of them broken, compared with the list without them. With it: samples of small models, from the
+command to the last word or picture, against `python -c "import torch"`; and a text that is not UTF-8, which is
+refused before torch is imported.
 """
 
 from __future__ import annotations

@@ -487,7 +487,7 @@ def test_a_torchvision_for_another_torch_is_said_in_one_line(monkeypatch):
 def test_progress_is_told_while_files_are_read(folder):
     calls = []
     read(folder, progress=lambda *call: calls.append(call))
-    assert calls[-1] == ("reading images", 40, 40)
+    assert calls[-1] == ("reading (images)", 40, 40)
 
 
 def test_data_are_placed_where_they_are_used():

@@ -65,7 +65,7 @@ def test_how_far_sampling_is_can_be_watched(run, monkeypatch):
 
     monkeypatch.setattr(model, "sample", slowly)
     genzoo.sample(model, 10, batch_size=4, progress=lambda what, done, total: seen.append((what, done, total)))
-    assert seen == [("sampling", done, 10) for done in (2, 4, 6, 8, 9, 10)]
+    assert seen == [("sampling (samples)", done, 10) for done in (2, 4, 6, 8, 9, 10)]
     model.report(1, 2)  # nobody watches now
 
 

@@ -320,10 +320,10 @@ def test_a_large_text_is_cut_once_and_mapped_into_memory(tmp_path, monkeypatch):
     calls = []
     large, spec = read(path, tokenizer="bytes", progress=lambda *call: calls.append(call))
     assert all(isinstance(large.tokens[name], np.memmap) for name in PARTS)
-    assert (calls[-1][0], calls[-1][1]) == ("tokenising", 6500)
+    assert (calls[-1][0], calls[-1][1]) == ("tokenising (characters)", 6500)
 
     def once(stage, *_):
-        assert stage != "tokenising", "cut again"
+        assert stage != "tokenising (characters)", "cut again"
 
     again, _ = read(path, tokenizer="bytes", progress=once)
     assert all(np.array_equal(again.tokens[name], large.tokens[name]) for name in PARTS)

@@ -117,18 +117,18 @@ class RunCommand(click.Command):
     """A verb that draws from a run, with the sampling options of the run's model besides its own."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta["genzoo.run"] = _run_in(args)
-        if ctx.meta["genzoo.run"] is None:  # the run will be complained of, not the options that its model may have
+        run = _run_in(args)
+        ctx.meta["genzoo.spec"] = _spec_in(args) if run is None else run.spec()[0]
+        if run is None:  # the run will be complained of, not the options that its model may have
             ctx.ignore_unknown_options = ctx.allow_extra_args = not ctx.resilient_parsing
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        folder = ctx.meta.get("genzoo.run")
-        return [*(self.options_for(folder) if folder else ()), *super().get_params(ctx)]
+        spec = ctx.meta.get("genzoo.spec")
+        return [*(self.options_for(spec) if spec else ()), *super().get_params(ctx)]
 
-    def options_for(self, folder: RunFolder) -> list[click.Option]:
-        """What the verb has besides for a run."""
-        spec: GeneratorSpec = folder.spec()[0]
+    def options_for(self, spec: GeneratorSpec) -> list[click.Option]:
+        """What the verb has besides for runs of a model."""
         return click_options(spec.sample_options, f"sampling {spec.name}")
 
 
@@ -147,6 +147,12 @@ def _run_in(args: list[str]) -> RunFolder | None:
         except GenzooError:
             continue
     return None
+
+
+def _spec_in(args: list[str]) -> GeneratorSpec | None:
+    """The model that an argument names, whose options a help without a run shows."""
+    names = registry().generators.names()
+    return next((registry().generators.get(text)[1] for text in args if text in names), None)
 
 
 def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

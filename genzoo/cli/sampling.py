@@ -30,11 +30,12 @@ from genzoo.cli.options import (
 )
 from genzoo.cli.output import print_json, print_text
 from genzoo.cli.progress import Watched
-from genzoo.interface.errors import UsageError
+from genzoo.interface.errors import UsageError, one_line
 from genzoo.interface.files import holds_something
 from genzoo.interface.options import build, options_of
 from genzoo.interface.provenance import sidecar
-from genzoo.interface.specs import WriteOptions
+from genzoo.interface.specs import GeneratorSpec, WriteOptions
+from genzoo.registry.plugins import registry
 from genzoo.runs.find import find_run, output_path
 from genzoo.runs.folder import RunFolder
 
@@ -48,8 +49,16 @@ PROMPT = "prompt"  # the sampling option that may come from standard input
 class SampleCommand(RunCommand):
     """`genzoo sample RUN`, with the options of the modality's writing besides."""
 
-    def options_for(self, folder: RunFolder) -> list[click.Option]:
-        return [*super().options_for(folder), *click_options(folder.modality.write_options, "sample")]
+    def options_for(self, spec: GeneratorSpec) -> list[click.Option]:
+        modality = registry().modalities.get(spec.modality)[1]
+        options = [*super().options_for(spec), *click_options(modality.write_options, "sample")]
+        if PROMPT in options_of(spec.sample_options):
+            place = next(i for i, option in enumerate(options) if option.name == PROMPT) + 1
+            options[place:place] = [
+                click.Option(["--prompt-file"], metavar="FILE", help="A file that has the text to continue."),
+                click.Option(["--chat"], is_flag=True, default=None, help="Answer each line that is typed."),
+            ]
+        return options
 
 
 class Drawing(TypedDict):
@@ -72,6 +81,7 @@ class Request:
     options: dict[str, Any]  # the model's own
     writing: WriteOptions
     path: Path | None
+    chat: bool = False
 
     @classmethod
     def of(
@@ -83,6 +93,7 @@ class Request:
             folder.class_number(label)
         modality = folder.modality
         known = options_of(folder.spec()[0].sample_options)
+        prompt_file, chat = options.pop("prompt_file", None), bool(options.pop("chat", False))
         writing = build(modality.write_options, {k: v for k, v in options.items() if k not in known}, "sample")
         suffix = writing.suffix(out)
         path = None if writing.printed else folder.new_sample("sample", suffix)
@@ -91,9 +102,13 @@ class Request:
         if count is None:
             count = modality.default_count(folder.data_spec, folder.conditional and label is None)
         sampling = {name: value for name, value in options.items() if name in known}
-        if PROMPT in known and (prompt := _prompt(sampling.get(PROMPT))) is not None:
+        if chat and (out is not None or count != 1 or "-" in (sampling.get(PROMPT), prompt_file)):
+            raise UsageError("--chat prints answers to standard input; leave -n, --out and a prompt of - out")
+        if prompt_file is not None:
+            sampling[PROMPT] = _prompt_in(prompt_file, sampling.get(PROMPT))
+        elif not chat and PROMPT in known and (prompt := _prompt(sampling.get(PROMPT))) is not None:
             sampling[PROMPT] = prompt
-        return cls(folder, count, seed, label, drawing, sampling, writing, path)
+        return cls(folder, count, seed, label, drawing, sampling, writing, path, chat)
 
     def facts(self) -> dict[str, object]:
         """The provenance of what is drawn."""
@@ -142,10 +157,24 @@ def sample_command(
         find_run(run, runs_dir), count=count, seed=seed, label=label, out=out, overwrite=overwrite, drawing=drawing,
         options=not_none(options),
     )  # fmt: skip
+    if request.chat:
+        _chat(request)
+        return
     samples, stopped = _drawn(request, quiet=as_json)
     _written(request, samples, as_json)
     if stopped:
         raise KeyboardInterrupt
+
+
+def _chat(request: Request) -> None:
+    from genzoo.cli.chat import chat
+    from genzoo.interface.generator import Streams
+    from genzoo.sampling.model import load
+
+    model = load(request.folder, weights=request.drawing["weights"], device=request.drawing["device"])
+    if not isinstance(model, Streams):
+        raise UsageError(f"model {model.spec.name!r} cannot stream, and so cannot --chat")
+    chat(model, request.seed, request.label, request.options)
 
 
 def _drawn(request: Request, *, quiet: bool) -> tuple[Any, bool]:
@@ -174,7 +203,8 @@ def _streamed(request: Request, model: Generator) -> tuple[list[str], bool]:
     """One sample, printed as it comes."""
     from genzoo.sampling.draw import stream
 
-    text, stopped = "", False
+    text, stopped = request.options.get(PROMPT, ""), False
+    print_text(text, newline=False)
     try:
         for piece in stream(model, seed=request.seed, label=request.label, **request.options):
             text += piece
@@ -202,6 +232,16 @@ def _written(request: Request, samples: object, as_json: bool) -> None:
         print_json({"run": folder.name, **place, "count": request.count, "seed": request.seed, **drawn})
     elif path is not None and not request.writing.printed:
         click.echo(path)
+
+
+def _prompt_in(file: str, prompt: str | None) -> str:
+    """The text in a file, without the end of its last line. Raises `UsageError`."""
+    if prompt is not None:
+        raise UsageError("--prompt and --prompt-file are both given; give one")
+    try:
+        return Path(file).expanduser().read_text("utf-8").removesuffix("\n") if file != "-" else sys.stdin.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read --prompt-file {file}: {one_line(error)}") from None
 
 
 def _prompt(option: str | None) -> str | None:

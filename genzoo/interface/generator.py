@@ -123,7 +123,8 @@ class Streams(Protocol):
     """A model of what is printed that can say a sample piece by piece, as it is drawn."""
 
     def stream(self, *, options: Any, rng: RandomStreams) -> Iterator[str]:
-        """The pieces of the text that `sample(1, ...)` gives, each of whole characters. `rng` is one stream."""
+        """The pieces of the text that `sample(1, ...)` gives, each of whole characters, behind the prompt if there is
+        one. `rng` is one stream."""
 
 
 @runtime_checkable

@@ -143,6 +143,11 @@ class Modality(ABC, Generic[Samples]):
         """Samples as they are printed, for a modality whose `WriteOptions` are `printed`."""
         raise NotImplementedError(f"modality {self.spec.name!r} prints its samples and does not say how")
 
+    def conversation(self, model: Generator, messages: Sequence[tuple[str, str]]) -> str:
+        """What a model goes on from to answer in `genzoo sample --chat`: messages as pairs of a role ("system", "user",
+        "assistant") and a text, of which the last is the user's. As it stands, their texts, a line each."""
+        return "\n".join(text for _, text in messages)
+
     def provenance(self, path: Path) -> Json:
         """What a file that `write` wrote says of itself: keys of `genzoo.provenance.labels`. As it stands, from the
         file beside it. Raises `UsageError`, or what reading it raises."""

@@ -129,7 +129,7 @@ def stream(
     runs_dir: str | None = None,
     **options: object,
 ) -> Iterator[str]:
-    """Draw one text and give it piece by piece, as it comes: the text of `sample(run, 1, ...)`.
+    """Draw one text and give it piece by piece, as it comes: the text of `sample(run, 1, ...)`, behind the prompt.
 
         for piece in genzoo.stream("transformer", prompt="To be"):
             print(piece, end="", flush=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from genzoo.interface.dataset import Dataset, Progress
-from genzoo.interface.errors import GenzooError
+from genzoo.interface.errors import GenzooError, UsageError
 from genzoo.interface.generator import Generator, HasLikelihood, log_likelihood
 from genzoo.interface.measures import EvaluationRequest
 from genzoo.interface.modality import Modality, SampleSpace
@@ -20,6 +21,7 @@ from genzoo.text import TextTrainOptions
 from genzoo.text.data import TOKENIZER_FILE, TextData, TokenData, windows
 from genzoo.text.files import load_text, token_data
 from genzoo.text.reference import TextReference, text_reference
+from genzoo.text.sources import END, role_token
 from genzoo.text.tokens import Tokenizer
 from genzoo.text.write import BETWEEN, write_texts
 
@@ -69,6 +71,16 @@ class TextModality(Modality[list[str]]):
 
     def text(self, samples: list[str]) -> str:
         return BETWEEN.join(samples)
+
+    def conversation(self, model: Generator, messages: Sequence[tuple[str, str]]) -> str:
+        """With the roles' tokens, where the model was trained on conversations."""
+        known = cast(Any, model).tokenizer.special_tokens
+        if END not in known:
+            return super().conversation(model, messages)
+        roles = [role for role, _ in messages] + ["assistant"]
+        if strange := [role for role in roles if role_token(role) not in known]:
+            raise UsageError(f"the model never saw messages of the role {strange[0]!r}")
+        return "".join(role_token(role) + text + END for role, text in messages) + role_token("assistant")
 
     # Scores and measures
 

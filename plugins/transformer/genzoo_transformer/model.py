@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -128,7 +129,7 @@ class Transformer(Generator):
     # Sampling
 
     def sample(self, count: int, *, options: TransformerSampleOptions, rng: RandomStreams) -> list[str]:
-        texts = [""] * count
+        texts = [options.prompt or ""] * count
         for done, pieces in enumerate(self.pieces(count, options, rng) if count else ()):
             texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
             self.report(min(done, options.max_new_tokens), options.max_new_tokens)
@@ -140,11 +141,12 @@ class Transformer(Generator):
                 yield piece
 
     def pieces(self, count: int, options: TransformerSampleOptions, rng: RandomStreams) -> Iterator[list[str]]:
-        """What each token adds to each of `count` texts; first the prompt, if there is one."""
-        prompt = self.tokenizer.encode(options.prompt or self.default_prompt())
-        if options.prompt is not None:
-            yield [options.prompt] * count
-        texts = [Until(self.tokenizer, options.stop, set(self.network.end_tokens)) for _ in range(count)]
+        """What each token adds to each of `count` texts, behind the prompt."""
+        prompt, context = self.tokenizer.encode(options.prompt or self.default_prompt()), self.config.context_length
+        if len(prompt) > context:
+            message = f"the prompt has {len(prompt):,} tokens, more than the {context:,} that the model sees at once"
+            warnings.warn(f"{message}; the last {context:,} are seen", genzoo.GenzooWarning, stacklevel=2)
+        texts = [Until(self.tokenizer, options.stop, self.end_tokens()) for _ in range(count)]
         for tokens in self.tokens(count, prompt, options, rng):
             yield [text.add(token) for text, token in zip(texts, tokens.tolist(), strict=True)]
             if all(text.ended for text in texts):
@@ -181,6 +183,11 @@ class Transformer(Generator):
             return "\n"
         except genzoo.UsageError:
             return self.tokenizer.decode([0])
+
+    def end_tokens(self) -> set[int]:
+        """Those after which a text is at its end: of a pretrained model, and the end of a message of a conversation."""
+        end_of_message = self.tokenizer.special_tokens.get("<|end|>")
+        return {*self.network.end_tokens, *(() if end_of_message is None else (end_of_message,))}
 
     def attention(self, tokens: Tensor) -> Tensor:
         """How much each token looks at those before it and at itself, by layer and head: int64 (T,), at most

@@ -312,7 +312,10 @@ def test_the_cache_changes_nothing(architecture):
 
 def test_a_text_goes_on_beyond_the_context():
     model = model_of()
-    (long,) = draw(model, prompt=TEXT[:40], max_new_tokens=50)
+    with pytest.warns(
+        genzoo.GenzooWarning, match="the prompt has 40 tokens, more than the 16 .*; the last 16 are seen"
+    ):
+        (long,) = draw(model, prompt=TEXT[:40], max_new_tokens=50)
     assert long.startswith(TEXT[:40])
     assert len(long) == 90
 
@@ -331,8 +334,7 @@ def test_samples_are_functions_of_seed_and_number():
 def test_a_stream_is_the_sample_in_whole_characters(kind):
     model = model_of(kind)
     pieces = list(genzoo.stream(with_spec(model), prompt="the 🙂", max_new_tokens=30, temperature=2.0))
-    assert ["".join(pieces)] == draw(model, prompt="the 🙂", max_new_tokens=30, temperature=2.0)
-    assert pieces[0] == "the 🙂"
+    assert ["the 🙂" + "".join(pieces)] == draw(model, prompt="the 🙂", max_new_tokens=30, temperature=2.0)
 
 
 def with_spec(model):
@@ -679,6 +681,73 @@ def test_a_stream_that_is_interrupted_keeps_what_was_said(data, tmp_path, genzoo
     assert (outcome.status, outcome.out) == (130, "the begin\n")
     assert outcome.err.strip() == "genzoo: stopped"
     assert (tmp_path / "text.txt").read_text() == "the begin"
+
+
+def test_prompts_stops_and_help(data, tmp_path, genzoo_command, monkeypatch):
+    help_text = genzoo_command("sample", "transformer", "--help").out
+    for option in ("--temperature FLOAT", "--stop TEXT", "--prompt-file FILE", "--chat"):
+        assert option in help_text
+    train(data)
+    (tmp_path / "prompt.txt").write_text("the dog\n")
+    short = ["sample", "transformer", "--max-new-tokens", 6]
+    monkeypatch.setattr(sys, "stdin", StringIO(""))
+    assert genzoo_command(*short, "--prompt-file", tmp_path / "prompt.txt").out.startswith("the dog")
+    monkeypatch.setattr(sys, "stdin", StringIO("the cat"))
+    assert genzoo_command(*short, "--prompt-file", "-").out.startswith("the cat")
+    for wrong, message in [
+        (["--prompt-file", tmp_path / "none.txt"], "cannot read --prompt-file"),
+        (["--prompt", "a", "--prompt-file", "-"], "--prompt and --prompt-file are both given"),
+        (["--prompt", "a", "--prompt", "b"], "--prompt is given twice; give it once"),
+        (["--stop", "a", "--stop", ""], "--stop is empty"),
+        (["--chat", "-n", 2], "--chat prints answers"),
+    ]:
+        outcome = genzoo_command(*short, *wrong)
+        assert (outcome.status, message in outcome.err) == (2, True), outcome
+    every = [f"--stop={character}" for character in sorted(set(TEXT))]
+    monkeypatch.setattr(sys, "stdin", StringIO(""))
+    assert genzoo_command(*short, "--prompt", "the cat", *every).out == "the cat\n"
+
+
+def test_a_reader_that_goes_ends_a_stream_well(data, genzoo_command, monkeypatch):
+    train(data)
+
+    def gone(text, newline=True):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("genzoo.cli.sampling.print_text", gone)
+    monkeypatch.setattr("os.dup2", lambda *_: None)
+    outcome = genzoo_command("sample", "transformer", "--prompt", "the", "--max-new-tokens", 4)
+    assert (outcome.status, outcome.err) == (0, "")
+
+
+@pytest.mark.parametrize("roles", [True, False])
+def test_a_conversation_keeps_the_model_and_what_was_said(tmp_path, genzoo_command, monkeypatch, roles):
+    path, turns = tmp_path / "talk.jsonl", [("user", "how are you?"), ("assistant", "fine, 日本.")]
+    row = {"messages": [{"role": role, "content": text} for role, text in turns]}
+    row = row if roles else {"text": "how are you? fine, 日本."}
+    path.write_text((json.dumps(row) + "\n") * 40, "utf-8")
+    train(str(path), context_length=64, name="talk")
+    prompts, loads = [], []
+
+    def stream(self, *, options, rng):
+        prompts.append(options.prompt)
+        self.tokenizer.encode(options.prompt)
+        loads.append(id(self))
+        yield from ("fi", "ne")
+
+    monkeypatch.setattr(Transformer, "stream", stream)
+    monkeypatch.setattr(sys, "stdin", StringIO("how?\n\nxyz\nare you?\n"))
+    outcome = genzoo_command("sample", "talk", "--chat", "--max-new-tokens", 5)
+    assert (outcome.status, outcome.out) == (0, "fine\nfine\n")
+    assert "never saw the character 'x', 'z'" in outcome.err
+    assert len(set(loads)) == 1
+    if roles:
+        first = "<|user|>how?<|end|><|assistant|>"
+        assert [prompts[0], prompts[-1]] == [first, first + "fine<|end|><|user|>are you?<|end|><|assistant|>"]
+        model = genzoo.load("talk")
+        assert model.tokenizer.special_tokens["<|end|>"] in model.end_tokens()
+    else:
+        assert [prompts[0], prompts[-1]] == ["how?", "how?\nfine\nare you?"]
 
 
 def test_a_damaged_tokeniser_of_a_run_is_said(data):
