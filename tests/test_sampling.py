@@ -409,3 +409,20 @@ def test_other_peoples_metadata_are_read_with_care(tmp_path):
     for number, packet in enumerate((b"<not xml", b"<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>", b"<x/>")):
         picture.save(tmp_path / f"{number}.jpeg", xmp=packet)
         assert not any(read_provenance(tmp_path / f"{number}.jpeg").values())
+
+
+def test_verbs_take_a_run_or_its_model_and_say_what_they_cannot(coder, tmp_path):
+    run = genzoo.train("coder", name="one")
+    model = genzoo.load(run)
+    assert model.run == run.path
+    of_run, of_model = (genzoo.reconstruct(source, 4, seed=1) for source in (run, model))
+    assert all(map(torch.equal, of_run, of_model))
+    assert torch.equal(genzoo.interpolate(run, 2, num_steps=3), genzoo.interpolate(model, 2, num_steps=3))
+    for source in (model, run):
+        with pytest.raises(UsageError, match="'coder' cannot be exported"):
+            genzoo.export(source, to=tmp_path / "out")
+    model.run = None
+    with pytest.raises(UsageError, match="is of no run, whose data are needed; give a run, or what load gave"):
+        genzoo.reconstruct(model)
+    with pytest.raises(UsageError, match="a run is needed, by its name or folder; this is a "):
+        genzoo.evaluate(model)

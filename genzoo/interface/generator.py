@@ -37,6 +37,7 @@ class Generator(nn.Module, ABC):
     """The score of `--eval-every` by which the best weights are kept and sampled from: a name that the modality or
     `evaluate` gives, with `validation/` before it, as `("validation/loss", "lower")`; None: the last weights are."""
     spec: GeneratorSpec  # as the plugin registers it; genzoo sets it when it builds the model
+    run: Path | None = None  # the folder of the run that `genzoo.load` took it from
     watch: Callable[[int, int], None] | None = None  # whom `report` tells
 
     def __init__(self, config: object, data: DataSpec) -> None:

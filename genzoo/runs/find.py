@@ -59,6 +59,8 @@ def find_run(
     """
     if isinstance(run, RunFolder):
         return run
+    if not isinstance(run, (str, Path)):
+        raise UsageError(f"a run is needed, by its name or folder; this is a {type(run).__name__}")
     text, folder = str(run), runs_folder(runs_dir)
     for path in (Path(text).expanduser(), folder / text):
         if is_run(path):

@@ -9,6 +9,7 @@ runs/vae-mnist-5k-20261121-221000/
   best/             the same at the step with the best score, if the model chose one; it is what samples
   samples/          what was drawn while training, and what was sampled later
   evaluations/      results of `genzoo evaluate`, each with its pictures
+  tensorboard/      what genzoo-tensorboard wrote, where it is installed
   run.lock          held by the process that trains the run
 """
 

@@ -6,17 +6,18 @@ from pathlib import Path
 
 from genzoo.interface.errors import GenzooError, UsageError
 from genzoo.interface.files import holds_something, write_folder
-from genzoo.interface.generator import Exports
+from genzoo.interface.generator import Exports, Generator
 from genzoo.runs.find import find_run
 from genzoo.runs.folder import RunFolder
 from genzoo.sampling.model import load
 
 
-def export(run: str | Path | RunFolder, folder: str | Path, *, runs_dir: str | None = None) -> str:
-    """Write a run's model in a format that other libraries read.
+def export(run: str | Path | RunFolder | Generator, to: str | Path, *, runs_dir: str | None = None) -> str:
+    """Write a model in a format that other libraries read.
 
     Args:
-        folder: where to; must not exist, or be empty.
+        run: a model, a run's folder or name, or a model's name for its newest finished run.
+        to: the folder; must not exist, or be empty.
 
     Returns:
         The line of Python that reads it.
@@ -25,10 +26,10 @@ def export(run: str | Path | RunFolder, folder: str | Path, *, runs_dir: str | N
         UsageError: the model has no such format, there is no such run, or the folder holds something.
         GenzooError: the folder cannot be written.
     """
-    source, target = find_run(run, runs_dir), Path(folder).expanduser()
+    source, target = run if isinstance(run, Generator) else find_run(run, runs_dir), Path(to).expanduser()
     if holds_something(target):
         raise UsageError(f"--to {target} exists and is not an empty folder; choose another")
-    model = load(source, device="cpu")
+    model = source if isinstance(source, Generator) else load(source, device="cpu")
     if not isinstance(model, Exports):
         raise UsageError(f"model {model.spec.name!r} cannot be exported: no other library has its format")
     lines: list[str] = []

@@ -10,20 +10,19 @@ from torch import Tensor
 
 from genzoo.interface.dataset import Batch
 from genzoo.interface.errors import UsageError
-from genzoo.interface.generator import Encodes, ability
+from genzoo.interface.generator import Encodes, Generator, ability
 from genzoo.interface.randomness import permutation
 from genzoo.registry.plugins import modality_of
 from genzoo.runs.data import load_data
-from genzoo.runs.find import find_run
 from genzoo.runs.folder import RunFolder
 from genzoo.sampling.draw import with_labels
-from genzoo.sampling.model import load
+from genzoo.sampling.model import run_and_model
 
 CPU = torch.device("cpu")
 
 
 def reconstruct(
-    run: str | Path | RunFolder,
+    run: str | Path | RunFolder | Generator,
     n: int = 32,
     *,
     seed: int = 0,
@@ -33,7 +32,7 @@ def reconstruct(
     """Held-out test examples of a run's data, and what its model makes of them.
 
     Args:
-        run: a run's folder or name, or a model's name for its newest finished run.
+        run: a run's folder or name, a model's name for its newest finished run, or a model that `load` gave.
         n: how many.
         seed: which.
 
@@ -44,8 +43,7 @@ def reconstruct(
     Raises:
         UsageError: the model cannot reconstruct, or there is no such run.
     """
-    folder = find_run(run, runs_dir)
-    model = load(folder, device=device)
+    folder, model = run_and_model(run, device, runs_dir)
     method = ability(model, "reconstruct")
     if method is None:
         raise UsageError(f"model {model.spec.name!r} cannot reconstruct: it has no encoder")
@@ -59,7 +57,7 @@ def reconstruct(
 
 
 def interpolate(
-    run: str | Path | RunFolder,
+    run: str | Path | RunFolder | Generator,
     n: int = 8,
     *,
     num_steps: int = 10,
@@ -82,8 +80,7 @@ def interpolate(
     Raises:
         UsageError: the model has no latent space to encode to, or there is no such run.
     """
-    folder = find_run(run, runs_dir)
-    model = load(folder, device=device)
+    folder, model = run_and_model(run, device, runs_dir)
     if not isinstance(model, Encodes):
         raise UsageError(f"model {model.spec.name!r} cannot interpolate: it has no encoder and decoder")
     ends = held_out(folder, 2 * n, seed, pairs_of_a_class=model.conditional)

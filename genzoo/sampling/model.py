@@ -71,4 +71,19 @@ def load(
     except RuntimeError as error:
         first = str(error).splitlines()[0]
         raise GenzooError(f"run {folder.name!r} does not fit {plugin.distribution} {plugin.version}: {first}") from None
+    model.run = folder.path
     return model.eval()
+
+
+def run_and_model(
+    run: str | Path | RunFolder | Generator, device: str, runs_dir: str | None
+) -> tuple[RunFolder, Generator]:
+    """A run and its model, of either. Raises `UsageError` for a model that is of no run."""
+    if not isinstance(run, Generator):
+        folder = find_run(run, runs_dir)
+        return folder, load(folder, device=device)
+    if run.run is None:
+        raise UsageError(
+            f"this {type(run).__name__} is of no run, whose data are needed; give a run, or what load gave"
+        )
+    return RunFolder(run.run), run

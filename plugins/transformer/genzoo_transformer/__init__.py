@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import genzoo
-from genzoo import GeneratorSpec, option
+from genzoo import CommandSpec, GeneratorSpec, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,5 +128,17 @@ def genzoo_generators() -> list[GeneratorSpec]:
             paper="Vaswani et al. 2017, Attention Is All You Need, arXiv:1706.03762",
             tags=("density",),
             example_length="context_length",
+        )
+    ]
+
+
+@genzoo.hookimpl
+def genzoo_commands() -> list[CommandSpec]:
+    """A command for Transformers."""
+    return [
+        CommandSpec(
+            name="probe",
+            summary="Show what a Transformer expects at each place of a text, and what it looks at.",
+            target="genzoo_transformer.commands:probe",
         )
     ]

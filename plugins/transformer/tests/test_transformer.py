@@ -556,7 +556,7 @@ def test_a_folder_in_several_files_goes_on_and_is_exported_again(data, tmp_path,
     parts = genzoo.resume("parts")
     one, other = (genzoo.load(run, weights="last").state_dict() for run in (whole, parts))
     assert all(torch.equal(one[key], other[key]) for key in one)
-    genzoo.export(parts, tmp_path / "again")
+    genzoo.export(genzoo.load(parts), to=tmp_path / "again")
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "again").eval()
     with torch.no_grad():
         logits = plain(input_ids=ids).logits
@@ -748,6 +748,58 @@ def test_a_conversation_keeps_the_model_and_what_was_said(tmp_path, genzoo_comma
         assert model.tokenizer.special_tokens["<|end|>"] in model.end_tokens()
     else:
         assert [prompts[0], prompts[-1]] == ["how?", "how?\nfine\nare you?"]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_attention_maps_are_the_attention_of_the_forward_pass(architecture):
+    """The maps times the values, mixed, are what the layer gives."""
+    model = model_of(architecture=architecture)
+    ids, outputs = torch.randint(0, model.vocabulary, (11,)), []
+    weights = model.attention(ids)
+    assert weights.shape == (2, 2, 11, 11)
+    assert torch.allclose(weights.sum(-1), torch.ones(2, 2, 11))
+    assert torch.equal(weights, weights.tril())
+
+    def compare(layer, inputs, out):
+        values = layer.queries_keys_values(*inputs[:2])[2]
+        heads_by_hand = (weights[layer.layer] @ values).transpose(1, 2).flatten(2)
+        outputs.append(torch.allclose(layer.mixed(heads_by_hand), out, atol=1e-5))
+
+    for block in model.network.blocks:
+        (block.attn if architecture == "gpt2" else block.self_attn).register_forward_hook(compare)
+    with torch.no_grad():
+        model.network(ids[None])
+    assert outputs == [True, True]
+
+
+def test_a_probe_says_what_was_expected_at_each_place(data, tmp_path, genzoo_command):
+    run = train(data, steps=30, learning_rate=1e-2)
+    model, text = genzoo.load(run), "the cat sat"
+    report = json.loads(genzoo_command("probe", run.name, text, "--json", "--top", 2).out)
+    assert "".join(place["token"] for place in report["places"]) == text
+    with torch.no_grad():
+        nats = model.log_likelihood(torch.tensor([model.tokenizer.encode(text)]))[0]
+    assert [place["bits"] for place in report["places"]] == pytest.approx((-nats / math.log(2)).tolist(), rel=1e-4)
+    assert report["places"][0]["expected"] == []
+    for place in report["places"][1:]:
+        one, two = (expected["share"] for expected in place["expected"])
+        assert one >= two
+        assert one >= place["share"] - 1e-9
+    picture = tmp_path / "maps.png"
+    printed = genzoo_command("probe", run.name, text, "--out", picture).out
+    assert printed.splitlines()[0].split() == ["TOKEN", "SHARE", "BITS", "EXPECTED"]
+    assert printed.rstrip().endswith(str(picture))
+    side = 11 * 9 + 4  # 11 tokens of 9 pixels, and the gaps
+    assert genzoo.read_picture(picture).shape[-2:] == (2 * side, 2 * side)
+    assert read_provenance(picture)["genzoo"]["operation"] == "probe"
+    for wrong, message in [
+        ([run.name, "the cat sat on the mat"], "the text has 22 tokens; allowed are 1 to 16"),
+        ([run.name, "日"], "never saw the character"),
+        ([run.name, text, "--out", picture], "exists; give --overwrite"),
+        (["nothing", text], "there is no run 'nothing'"),
+    ]:
+        outcome = genzoo_command("probe", *wrong)
+        assert (outcome.status, message in outcome.err) == (2, True), outcome
 
 
 def test_a_damaged_tokeniser_of_a_run_is_said(data):

@@ -1,0 +1,118 @@
+"""`genzoo probe`: what a Transformer expects at each place of a text, and what it looks at. Imported when it is
+called."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from typing import Any
+
+import click
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import genzoo
+from genzoo import UsageError
+from genzoo_transformer.model import Transformer
+
+PICTURES = (".png", ".jpg", ".jpeg")
+GAP = 2  # pixels between two maps
+MAP = 96  # pixels of a map's side, at least
+COLOURS = ((2, "green"), (5, "yellow"), (math.inf, "red"))  # of tokens of up to so many bits
+
+
+@click.command()
+@click.argument("run")
+@click.argument("text")
+@click.option("--top", type=click.IntRange(1, 50), default=3, show_default=True, help="Expected tokens of each place.")
+@click.option("--attention", is_flag=True, help="Write a picture of the attention of each layer and head.")
+@click.option("--out", metavar="FILE", help="Where that picture goes. Default: a new file in the run's samples.")
+@click.option("--overwrite", is_flag=True, help="Let --out take the place of what is there.")
+@click.option("--device", default="auto", metavar="TEXT", help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--runs-dir", metavar="FOLDER", help="Folder of runs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def probe(
+    run: str, text: str, top: int, attention: bool, out: str | None, overwrite: bool, device: str,
+    runs_dir: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Look inside: how likely each token of a text was, and what was expected there instead.
+
+    A row is a token: the share that the model gave it, its surprise in bits (-log2 of the share), and the likeliest
+    tokens of its place. The first token, which nothing precedes, is held to be any alike. Above, the text is coloured
+    by surprise on a terminal: green up to 2 bits, yellow up to 5, red beyond. With --attention a picture is written, a
+    row of maps a layer and a column a head; a row of a map is a token, and how bright a column of it is says how much
+    that token looks at it, the most being white.
+
+    RUN is a run's folder or name, or a model's name for its newest finished run.
+    """
+    folder = genzoo.find_run(run, runs_dir)
+    path = genzoo.output_path(folder, "attention", out, PICTURES, overwrite=overwrite) if attention or out else None
+    model = genzoo.load(folder, device=device)
+    if not isinstance(model, Transformer):
+        raise UsageError(f"run {folder.name!r} is of model {folder.model!r}; allowed is a transformer")
+    places = predictions(model, text, top)
+    if path is not None:
+        picture = maps(model.attention(torch.tensor(model.tokenizer.encode(text), device=model.device)).cpu())
+        facts = folder.provenance(folder.record["training"]["seed"], operation="probe")
+        genzoo.write_picture(picture, path, facts)
+    if as_json:
+        place = {} if path is None else {"attention": str(path)}
+        click.echo(json.dumps({"run": folder.name, "places": places, **place}, indent=2, ensure_ascii=False))
+        return
+    if sys.stdout.isatty():
+        click.echo("".join(click.style(shown(p["token"]), fg=colour(p["bits"])) for p in places) + "\n")
+    width = max(5, *(len(repr(p["token"])) for p in places))
+    click.echo(f"{'TOKEN':{width}}  SHARE   BITS  EXPECTED")
+    for p in places:
+        expected = "  ".join(f"{e['token']!r} {e['share']:.3f}" for e in p["expected"])
+        click.echo(f"{p['token']!r:{width}}  {p['share']:.3f}  {p['bits']:5.2f}  {expected}".rstrip())
+    bits = sum(p["bits"] for p in places)
+    click.echo(f"\n{bits:.1f} bits in all, {bits / len(text):.2f} a character")
+    if path is not None:
+        click.echo(path)
+
+
+def predictions(model: Transformer, text: str, top: int) -> list[dict[str, Any]]:
+    """Of each token of a text: the token, its share, its surprise in bits, and the `top` likeliest of its place. Raises
+    `UsageError` for a text that the model cannot see at once."""
+    tokens, context = model.tokenizer.encode(text), model.config.context_length
+    if not tokens or len(tokens) > context:
+        allowed = f"allowed are 1 to {context:,}, which the model sees at once"
+        raise UsageError(f"the text has {len(tokens):,} tokens; {allowed}")
+    with torch.no_grad():
+        shares = model.network(torch.tensor([tokens], device=model.device))[0].double().softmax(1).cpu()  # (T, V)
+    uniform = torch.full((1, shares.shape[1]), 1 / model.vocabulary, dtype=torch.float64)
+    shares = torch.cat([uniform, shares[:-1]])  # of the token at each place, given those before it
+    places: list[dict[str, Any]] = []
+    for place, token in enumerate(tokens):
+        share = shares[place, token].item()
+        likeliest = shares[place].topk(min(top, shares.shape[1])) if place else None
+        expected = [] if likeliest is None else [
+            {"token": model.tokenizer.decode([number]), "share": value}
+            for value, number in zip(likeliest.values.tolist(), likeliest.indices.tolist(), strict=True)
+        ]  # fmt: skip
+        bits = -math.log2(share) if share > 0 else math.inf
+        places.append({"token": model.tokenizer.decode([token]), "share": share, "bits": bits, "expected": expected})
+    return places
+
+
+def maps(weights: Tensor) -> Tensor:
+    """Attention (L, H, T, T) as a grey picture, uint8 (1, height, width): a row a layer, a column a head."""
+    scaled = weights / weights.amax(-1, keepdim=True)
+    side = max(1, -(-MAP // weights.shape[-1]))
+    large = scaled.repeat_interleave(side, 2).repeat_interleave(side, 3)  # (L, H, S, S)
+    padded = F.pad(large, (GAP, GAP, GAP, GAP), value=0.5)
+    rows = padded.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)  # (L * (S + 2 GAP), H * (S + 2 GAP))
+    return (rows * 255).round().to(torch.uint8)[None]
+
+
+def colour(bits: float) -> str:
+    """That of a token with this surprise."""
+    return next(name for most, name in COLOURS if bits <= most)
+
+
+def shown(token: str) -> str:
+    """A token without what a terminal would obey."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in token)
