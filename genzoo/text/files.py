@@ -45,7 +45,11 @@ def load_text(paths: tuple[Path, ...], options: TextTrainOptions, progress: Prog
     text = TextData.of(sources.pieces, progress, sources.size)
     left_out = f"; left out: {in_words(sources.left_out)}" if sources.left_out else ""
     special = (*(role_token(role) for role in sorted(sources.roles)), END) if sources.roles else ()
-    return replace(text, origin=f"{len(sources.files):,} files{left_out}", special_tokens=special)
+    return replace(
+        text,
+        origin=f"{len(sources.files):,} file{'s' if len(sources.files) > 1 else ''}{left_out}",
+        special_tokens=special,
+    )
 
 
 def tokens_of(

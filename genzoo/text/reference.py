@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,9 @@ class TextReference(Reference[TextSubject]):
 
 def text_reference(dataset: TokenData, data: DataSpec, request: EvaluationRequest) -> TextReference:
     """The texts of a protocol."""
-    train = "".join(dataset.text.part("train"))[-CHARACTERS:]
+    train = _last(dataset.text.part("train"), CHARACTERS)
     validation = "".join(dataset.text.part("validation"))[:CHARACTERS]
-    test = "".join(dataset.text.part("test"))[:CHARACTERS]
+    test = _first(dataset.text.part("test"), CHARACTERS)
     count = request.count or TEXTS
     characters = "".join(sorted(set(train) | set(validation) | set(test)))
     empty = TextSubject(
@@ -66,3 +67,24 @@ def text_reference(dataset: TokenData, data: DataSpec, request: EvaluationReques
         f" {len(train):,} characters are for training"
     )
     return TextReference(empty, protocol, heading, count)
+
+
+def _last(pieces: Iterator[str], count: int) -> str:
+    """The last `count` characters of a text that comes in pieces, of which no more than those are held."""
+    held: deque[str] = deque()
+    size = 0
+    for piece in pieces:
+        held.append(piece[-count:])
+        size += len(held[-1])
+        while size - len(held[0]) >= count:
+            size -= len(held.popleft())
+    return "".join(held)[-count:]
+
+
+def _first(pieces: Iterator[str], count: int) -> str:
+    """The first `count` characters of a text that comes in pieces."""
+    first: list[str] = []
+    while count > 0 and (piece := next(pieces, None)) is not None:
+        first.append(piece[:count])
+        count -= len(piece)
+    return "".join(first)

@@ -9,17 +9,11 @@ import sys
 from typing import Any
 
 import click
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 import genzoo
 from genzoo import UsageError
-from genzoo_transformer.model import Transformer
 
 PICTURES = (".png", ".jpg", ".jpeg")
-GAP = 2  # pixels between two maps
-MAP = 96  # pixels of a map's side, at least
 COLOURS = ((2, "green"), (5, "yellow"), (math.inf, "red"))  # of tokens of up to so many bits
 
 
@@ -49,12 +43,14 @@ def probe(
     """
     folder = genzoo.find_run(run, runs_dir)
     path = genzoo.output_path(folder, "attention", out, PICTURES, overwrite=overwrite) if attention or out else None
-    model = genzoo.load(folder, device=device)
-    if not isinstance(model, Transformer):
+    if folder.model != "transformer":
         raise UsageError(f"run {folder.name!r} is of model {folder.model!r}; allowed is a transformer")
+    from genzoo_transformer.looking import attention_of, predictions  # which import torch
+
+    model: Any = genzoo.load(folder, device=device)
     places = predictions(model, text, top)
     if path is not None:
-        picture = maps(model.attention(torch.tensor(model.tokenizer.encode(text), device=model.device)).cpu())
+        picture = attention_of(model, text)
         facts = folder.provenance(folder.record["training"]["seed"], operation="probe")
         genzoo.write_picture(picture, path, facts)
     if as_json:
@@ -72,40 +68,6 @@ def probe(
     click.echo(f"\n{bits:.1f} bits in all, {bits / len(text):.2f} a character")
     if path is not None:
         click.echo(path)
-
-
-def predictions(model: Transformer, text: str, top: int) -> list[dict[str, Any]]:
-    """Of each token of a text: the token, its share, its surprise in bits, and the `top` likeliest of its place. Raises
-    `UsageError` for a text that the model cannot see at once."""
-    tokens, context = model.tokenizer.encode(text), model.config.context_length
-    if not tokens or len(tokens) > context:
-        allowed = f"allowed are 1 to {context:,}, which the model sees at once"
-        raise UsageError(f"the text has {len(tokens):,} tokens; {allowed}")
-    with torch.no_grad():
-        shares = model.network(torch.tensor([tokens], device=model.device))[0].double().softmax(1).cpu()  # (T, V)
-    uniform = torch.full((1, shares.shape[1]), 1 / model.vocabulary, dtype=torch.float64)
-    shares = torch.cat([uniform, shares[:-1]])  # of the token at each place, given those before it
-    places: list[dict[str, Any]] = []
-    for place, token in enumerate(tokens):
-        share = shares[place, token].item()
-        likeliest = shares[place].topk(min(top, shares.shape[1])) if place else None
-        expected = [] if likeliest is None else [
-            {"token": model.tokenizer.decode([number]), "share": value}
-            for value, number in zip(likeliest.values.tolist(), likeliest.indices.tolist(), strict=True)
-        ]  # fmt: skip
-        bits = -math.log2(share) if share > 0 else math.inf
-        places.append({"token": model.tokenizer.decode([token]), "share": share, "bits": bits, "expected": expected})
-    return places
-
-
-def maps(weights: Tensor) -> Tensor:
-    """Attention (L, H, T, T) as a grey picture, uint8 (1, height, width): a row a layer, a column a head."""
-    scaled = weights / weights.amax(-1, keepdim=True)
-    side = max(1, -(-MAP // weights.shape[-1]))
-    large = scaled.repeat_interleave(side, 2).repeat_interleave(side, 3)  # (L, H, S, S)
-    padded = F.pad(large, (GAP, GAP, GAP, GAP), value=0.5)
-    rows = padded.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)  # (L * (S + 2 GAP), H * (S + 2 GAP))
-    return (rows * 255).round().to(torch.uint8)[None]
 
 
 def colour(bits: float) -> str:
