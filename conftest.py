@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,28 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, and for processes that tests start
 
 from genzoo.registry.plugins import registry
+
+LIKE = Path(__file__).parent / "tests" / "like"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--like", choices=["windows"], help="be refused what this system refuses; see tests/like")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--like") == "windows":
+        sys.path.insert(0, str(LIKE))
+        import windows
+
+        windows.begin()
+        config.addinivalue_line("filterwarnings", "ignore::EncodingWarning")
+        config.addinivalue_line("filterwarnings", f"error::EncodingWarning:{windows.OURS}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    if item.config.getoption("--like") == "windows":
+        sys.modules["windows"].standard_output()
 
 
 @pytest.fixture(autouse=True)

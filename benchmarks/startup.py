@@ -46,9 +46,9 @@ def plant(site: Path) -> None:
         info = site / f"genzoo_p{number}-1.0.dist-info"
         info.mkdir(parents=True)
         code = "raise RuntimeError('broken')\n" if number < 3 else PLUGIN.format(number)
-        (site / f"genzoo_p{number}.py").write_text(code)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: genzoo-p{number}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[genzoo]\np{number} = genzoo_p{number}\n")
+        (site / f"genzoo_p{number}.py").write_text(code, "utf-8")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: genzoo-p{number}\nVersion: 1.0\n", "utf-8")
+        (info / "entry_points.txt").write_text(f"[genzoo]\np{number} = genzoo_p{number}\n", "utf-8")
 
 
 def first_words(folder: Path) -> dict[str, list[str]]:

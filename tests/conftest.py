@@ -39,11 +39,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         module: str, code: str, *, distribution: str | None = None, entry: str | None = None, group: str = "genzoo"
     ) -> None:
         name = distribution or module.replace("_", "-")
-        (site / f"{module}.py").write_text(textwrap.dedent(code))
+        (site / f"{module}.py").write_text(textwrap.dedent(code), "utf-8")
         info = site / f"{name.replace('-', '_')}-1.0.dist-info"
         info.mkdir(exist_ok=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[{group}]\n{entry or module} = {module}\n")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", "utf-8")
+        (info / "entry_points.txt").write_text(f"[{group}]\n{entry or module} = {module}\n", "utf-8")
         made.append(module)
         registry.cache_clear()
 
@@ -88,7 +88,9 @@ def outside(tmp_path_factory):
     def call(*command, status=0, folder=root):
         path = {"PATH": f"{scripts}:/usr/bin:/bin"}  # without uv: pip sees what is on the path, and fetches no torch
         here = {k: v for k, v in os.environ.items() if not k.startswith(("GENZOO_", "PYTHON", "VIRTUAL_ENV"))} | path
-        done = subprocess.run([*map(str, command)], cwd=folder, env=here, capture_output=True, text=True)
+        done = subprocess.run(
+            [*map(str, command)], cwd=folder, env=here, capture_output=True, text=True, encoding="utf-8"
+        )
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout
 
@@ -98,6 +100,6 @@ def outside(tmp_path_factory):
     (wheel,) = wheels.glob("genzoo-*.whl")
     call(scripts / "python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel)
     (site,) = (root / "env").rglob("site-packages")
-    (site / "others.pth").write_text(sysconfig.get_path("purelib"))
+    (site / "others.pth").write_text(sysconfig.get_path("purelib"), "utf-8")
     call.root, call.uv, call.scripts = root, uv, scripts
     return call

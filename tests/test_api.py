@@ -116,7 +116,7 @@ def test_every_type_in_a_public_signature_is_public_and_every_signature_is_typed
 
 def test_plugin_api_1_is_promised():
     assert genzoo.API_VERSION == 1
-    assert "**Plugin API 1**" in (Path(__file__).parents[1] / "docs" / "stability.md").read_text()
+    assert "**Plugin API 1**" in (Path(__file__).parents[1] / "docs" / "stability.md").read_text("utf-8")
 
 
 def test_a_deprecated_hook_warns_with_the_plugins_name(install, monkeypatch):

@@ -29,7 +29,9 @@ try:
 except SystemExit as ended:
     print("STATUS", ended.code or 0, *sys.modules)
 """
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", check=True
+    ).stdout
     status, *modules = out.splitlines()[-1].removeprefix("STATUS ").split()
     return int(status), modules
 
@@ -52,7 +54,9 @@ def test_nothing_heavy_is_imported_before_it_is_needed(arguments, status):
 
 def test_importing_the_library_is_light():
     code = "import sys, genzoo; genzoo.list_models(); genzoo.list_runs(); print(*sys.modules)"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", check=True
+    ).stdout
     assert not {name.partition(".")[0] for name in out.split()} & set(HEAVY)
 
 
@@ -251,7 +255,7 @@ def test_a_disk_that_fails_is_one_line(genzoo_command, monkeypatch):
 
 
 def test_precedence_and_what_run_json_keeps(tmp_path, genzoo_command):
-    (tmp_path / "o.toml").write_text('width = 10\nrate = 0.1\nstyle = "fancy"\nsteps = 7\npreset = "wide"\n')
+    (tmp_path / "o.toml").write_text('width = 10\nrate = 0.1\nstyle = "fancy"\nsteps = 7\npreset = "wide"\n', "utf-8")
     arguments = [
         "--config",
         tmp_path / "o.toml",
@@ -334,9 +338,9 @@ def test_the_whole_way(genzoo_command, tmp_path):
 
 def test_nothing_is_written_over_unasked(genzoo_command, tmp_path):
     genzoo_command("train", "toy")
-    (tmp_path / "a.png").write_text("precious")
+    (tmp_path / "a.png").write_text("precious", "utf-8")
     refused = genzoo_command("sample", "toy", "--out", tmp_path / "a.png")
-    assert (refused.status, (tmp_path / "a.png").read_text()) == (2, "precious")
+    assert (refused.status, (tmp_path / "a.png").read_text("utf-8")) == (2, "precious")
     assert "give --overwrite" in refused.err
     assert genzoo_command("sample", "toy", "--out", tmp_path / "a.png", "--overwrite").status == 0
     for arguments, why in (
@@ -393,7 +397,7 @@ def test_runs_that_cannot_be_found(genzoo_command, tmp_path):
     run = genzoo.find_run("first-one")
     run.update(status="failed")
     assert "no run of 'toy' in" in genzoo_command("sample", "toy").err
-    (run.path / "run.json").write_text("{")
+    (run.path / "run.json").write_text("{", "utf-8")
     assert "run.json is damaged" in genzoo_command("sample", "first-one").err
 
 
@@ -458,9 +462,12 @@ def test_a_reader_that_goes_does_not_end_a_training():
         [sys.executable, "-c", code, "train", "toy", "--name", "one", *settings],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent / "toy")},
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent / "toy"), os.environ.get("PYTHONPATH", "")])},
     )
-    reader = subprocess.Popen(["head", "-1"], stdin=training.stdout, stdout=subprocess.PIPE, text=True)
+    reader = subprocess.Popen(
+        ["head", "-1"], stdin=training.stdout, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    )
     training.stdout.close()  # only the reader has it now
     line, _ = reader.communicate(timeout=120)
     assert line == "one: to step 12 on cpu\n"
@@ -641,6 +648,6 @@ def test_what_is_printed_can_have_classes_too(install, genzoo_command, tmp_path)
     both = json.loads(genzoo_command("sample", "one", "--json").out)
     assert (both["count"], both["samples"]) == (2, ["low", "HIGH"])
     assert genzoo_command("sample", "one", "--label", "high", "--out", tmp_path / "a.txt").status == 0
-    assert (tmp_path / "a.txt").read_text() == "HIGH"
+    assert (tmp_path / "a.txt").read_text("utf-8") == "HIGH"
     assert genzoo.read_provenance(tmp_path / "a.txt")["genzoo"]["label"] == "high"
     assert genzoo_command("sample", "one", "--label", "middle").status == 2

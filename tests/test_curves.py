@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -38,7 +37,7 @@ def rows(path):
 
 
 def test_the_plugin_is_short():
-    lines = [line for path in CURVES.rglob("*.py") for line in path.read_text().splitlines()]
+    lines = [line for path in CURVES.rglob("*.py") for line in path.read_text("utf-8").splitlines()]
     assert len(lines) < 250
 
 
@@ -58,7 +57,7 @@ def test_from_training_to_comparing(curves):
     curves("train", "pca", "--conditional", "--name", "one", "--threads", "1")
     curves("train", "pca", "--rank", "1", "--name", "two", "--threads", "1")
     folder = curves.folder / "runs" / "one"
-    record = json.loads((folder / "run.json").read_text())
+    record = json.loads((folder / "run.json").read_text("utf-8"))
     assert record["data_spec"]["modality"] == "curves"
     assert record["data_spec"]["extra"] == {"curves": 400}
     assert [record["data_spec"][f"{part}_count"] for part in ("train", "validation", "test")] == [324, 36, 40]
@@ -82,7 +81,7 @@ def test_from_training_to_comparing(curves):
     assert measure["references"]["floor"] < measure["value"] < measure["references"]["noise"]
     table = curves("compare", "one", "two", "--html", "page.html")
     assert "REAL CURVES  WHITE NOISE" in table
-    page = (curves.folder / "page.html").read_text()
+    page = (curves.folder / "page.html").read_text("utf-8")
     assert "<th>WHITE NOISE</th>" in page
     assert page.count("data:image/png") == 4  # samples and the training of each run
 
@@ -96,9 +95,9 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(curves):
     checkpoints = curves.folder / "runs" / "killed" / "checkpoints"
     while process.poll() is None and not list(checkpoints.glob("step-*/manifest.json")):
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
-    assert json.loads((curves.folder / "runs" / "killed" / "run.json").read_text())["status"] == "running"
+    assert json.loads((curves.folder / "runs" / "killed" / "run.json").read_text("utf-8"))["status"] == "running"
     curves("resume", "killed")
     weights = [curves.folder / "runs" / name / "model" / "state.safetensors" for name in ("whole", "killed")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
@@ -107,13 +106,13 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(curves):
 def test_a_plugin_of_the_modality_is_begun_by_its_template(curves):
     curves("new", "mine", "--modality", "curves")
     project = curves.folder / "genzoo-mine"
-    assert '"genzoo-curves"' in (project / "pyproject.toml").read_text()
+    assert '"genzoo-curves"' in (project / "pyproject.toml").read_text("utf-8")
     curves.outside(curves.outside.uv, "build", "--wheel", "--quiet", "--python", sys.executable, project)
     (wheel,) = (project / "dist").glob("*.whl")
     curves.outside(
         curves.outside.scripts / "python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel
     )
     curves("train", "mine", "--steps", "60", "--threads", "1", "--name", "begun")
-    lines = [json.loads(line) for line in (curves.folder / "runs/begun/metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (curves.folder / "runs/begun/metrics.jsonl").read_text("utf-8").splitlines()]
     assert lines[-1]["loss"] < lines[0]["loss"]
     assert curves("sample", "mine", "-n", "2").strip().endswith(".csv")

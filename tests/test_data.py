@@ -315,11 +315,11 @@ def test_modes_of_all_kinds_are_read(tmp_path):
 def damaged(folder):
     """The folder with a file of each kind of damage."""
     (folder / "cat" / "empty.png").write_bytes(b"")
-    (folder / "cat" / "text.png").write_text("hello")
+    (folder / "cat" / "text.png").write_text("hello", "utf-8")
     whole = (folder / "cat" / "00.png").read_bytes()
     (folder / "dog" / "cut.png").write_bytes(whole[:60])
     Image.new("1", (10_000, 10_000)).save(folder / "dog" / "bomb.png")
-    (folder / "notes.txt").write_text("not a picture, and not taken for one")
+    (folder / "notes.txt").write_text("not a picture, and not taken for one", "utf-8")
     return folder
 
 
@@ -343,14 +343,14 @@ def test_a_truncated_file_is_named(folder):
 
 def test_bad_files_can_be_skipped_and_the_run_names_them(damaged, toy):
     run = genzoo.train("toy", data=str(damaged), skip_bad_files=True)
-    skipped = json.loads((run.path / "run.json").read_text())["data_spec"]["skipped"]
+    skipped = json.loads((run.path / "run.json").read_text("utf-8"))["data_spec"]["skipped"]
     assert skipped == ["cat/empty.png", "cat/text.png", "dog/bomb.png", "dog/cut.png"]
 
 
 def test_at_most_ten_bad_files_are_named(tmp_path):
     picture(tmp_path / "d" / "good.png")
     for i in range(15):
-        (tmp_path / "d" / f"bad{i:02d}.png").write_text("x")
+        (tmp_path / "d" / f"bad{i:02d}.png").write_text("x", "utf-8")
     with pytest.raises(GenzooError, match=r"15 of 16 image files.*bad09.png \(not an image\) and 5 more;"):
         read(tmp_path / "d")
 
@@ -359,7 +359,7 @@ def test_folders_without_enough_are_refused(tmp_path):
     (tmp_path / "d").mkdir()
     with pytest.raises(UsageError, match="holds no image file; looked for"):
         read(tmp_path / "d")
-    (tmp_path / "d" / "bad.png").write_text("x")
+    (tmp_path / "d" / "bad.png").write_text("x", "utf-8")
     with pytest.raises(GenzooError, match="none of the 1 image files"):
         read(tmp_path / "d", skip_bad_files=True)
     picture(tmp_path / "d" / "good.png")
@@ -409,7 +409,7 @@ def test_arrays_that_cannot_be_used(tmp_path, arrays, why):
 
 
 def test_a_file_that_is_no_archive(tmp_path):
-    (tmp_path / "a.npz").write_text("hello")
+    (tmp_path / "a.npz").write_text("hello", "utf-8")
     with pytest.raises(GenzooError, match="cannot be read as .npz"):
         read(tmp_path / "a.npz")
 
@@ -500,7 +500,7 @@ def test_one_picture_is_read_in_the_shape_asked_for(tmp_path):
     image = files.load_image(tmp_path / "a.png", (1, 8, 8))
     assert image.shape == (1, 8, 8)
     assert image.unique().tolist() == pytest.approx([0.2])
-    (tmp_path / "b.png").write_text("text")
+    (tmp_path / "b.png").write_text("text", "utf-8")
     for name, why in (("none.png", "is not a file"), ("b.png", "cannot be read as a picture: not an image")):
         with pytest.raises(UsageError, match=why):
             files.load_image(tmp_path / name, (1, 8, 8))

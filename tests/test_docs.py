@@ -17,7 +17,7 @@ from genzoo.registry.plugins import RESERVED_COMMANDS, registry
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text("utf-8")
 
 
 def blocks(text, language):
@@ -31,7 +31,7 @@ def own_models():
 def test_the_two_lines_of_the_readme():
     assert "    pip install uv && uv run genzoo train vae\n" in README
     assert "    pip install uv && uv run pytest\n" in README
-    assert "pip install uv && uv run pytest" in (ROOT / ".ci" / "run").read_text()
+    assert "pip install uv && uv run pytest" in (ROOT / ".ci" / "run").read_text("utf-8")
 
 
 def test_every_model_is_documented():
@@ -39,54 +39,54 @@ def test_every_model_is_documented():
         assert re.search(
             rf"^\| `{spec.name}` \| {spec.modality} \| .* \| {re.escape(spec.summary)} \|$", README, flags=re.M
         )
-        page = (DOCS / "models" / f"{spec.name}.md").read_text()
+        page = (DOCS / "models" / f"{spec.name}.md").read_text("utf-8")
         assert f"```{{genzoo-options}} {spec.name}" in page
         assert f"```{{genzoo-presets}} {spec.name}" in page
-        assert f"models/{spec.name}\n" in (DOCS / "index.md").read_text()
+        assert f"models/{spec.name}\n" in (DOCS / "index.md").read_text("utf-8")
 
 
 def test_every_hook_and_public_name_is_documented():
-    page = (DOCS / "hooks.md").read_text()
+    page = (DOCS / "hooks.md").read_text("utf-8")
     for name in vars(hookspecs):
         if name.startswith("genzoo_"):
             assert re.search(rf":members:.*\b{name}\b", page), name
-    page = (DOCS / "library.md").read_text()
+    page = (DOCS / "library.md").read_text("utf-8")
     for name in set(genzoo.__all__) - {"__version__", "API_VERSION", "hookimpl", "provenance"}:
         assert f":: genzoo.{name}\n" in page, name
     assert f":: {genzoo.provenance.__name__}\n" in page
 
 
 def test_every_command_is_documented():
-    page = (DOCS / "cli.md").read_text()
+    page = (DOCS / "cli.md").read_text("utf-8")
     assert ".. click:: genzoo.cli:cli\n   :prog: genzoo\n   :nested: full\n" in page  # all that the group holds
     assert set(FILE_OF) == RESERVED_COMMANDS
     assert set(FILE_OF) < set(cli.list_commands(None))
 
 
 def test_every_modality_is_documented():
-    page = (DOCS / "data.md").read_text()
+    page = (DOCS / "data.md").read_text("utf-8")
     assert "```{genzoo-modalities}" in page
     for name in ("image", "text"):
         assert registry().modalities.get(name)[1].template
 
 
 def test_listed_plugins_are_named_once_in_order_with_a_summary_and_a_source():
-    plugins = tomllib.loads((DOCS / "plugins.toml").read_text()).get("plugin", [])
+    plugins = tomllib.loads((DOCS / "plugins.toml").read_text("utf-8")).get("plugin", [])
     names = [plugin["distribution"] for plugin in plugins]
     assert names == sorted(set(names))
     for plugin in plugins:
         assert set(plugin) == {"distribution", "summary", "source"}
         assert plugin["source"].startswith("https://")
-    shown = blocks((DOCS / "plugins.md").read_text(), "toml")[0]
+    shown = blocks((DOCS / "plugins.md").read_text("utf-8"), "toml")[0]
     assert set(tomllib.loads(shown)["plugin"][0]) == {"distribution", "summary", "source"}
-    workflow = (ROOT / ".github" / "workflows" / "plugins.yml").read_text()
+    workflow = (ROOT / ".github" / "workflows" / "plugins.yml").read_text("utf-8")
     assert "docs/plugins.toml" in workflow
     assert "genzoo check" in workflow
 
 
 def test_every_picture_and_page_that_is_named_is_there():
     for path in [ROOT / "README.md", *DOCS.rglob("*.md")]:
-        for target in re.findall(r"\]\((?!http)([^)#]+)", path.read_text()):
+        for target in re.findall(r"\]\((?!http)([^)#]+)", path.read_text("utf-8")):
             assert (path.parent / target).exists(), (path, target)
 
 
@@ -111,7 +111,7 @@ def tutorial(install, monkeypatch, name, top, model):
 
 
 def test_the_plugin_of_the_tutorial_works(install, monkeypatch):
-    text = (DOCS / "writing-a-plugin.md").read_text()
+    text = (DOCS / "writing-a-plugin.md").read_text("utf-8")
     bare, top, model, test = blocks(text, "python")
     names = exec_quietly(bare.replace("range(300)", "range(30)"))
     assert names["samples"].shape == (64, 1, 28, 28)
@@ -140,11 +140,11 @@ def test_the_plugin_of_the_tutorial_works(install, monkeypatch):
 
 
 def test_the_moved_script_works(install, monkeypatch):
-    before, after = blocks((DOCS / "moving-a-script.md").read_text(), "python")
+    before, after = blocks((DOCS / "moving-a-script.md").read_text("utf-8"), "python")
     with redirect_stdout(StringIO()) as said:
         exec_quietly(before)
     assert said.getvalue()
-    top = blocks((DOCS / "writing-a-plugin.md").read_text(), "python")[1]
+    top = blocks((DOCS / "writing-a-plugin.md").read_text("utf-8"), "python")[1]
     tutorial(install, monkeypatch, "moved", top.replace("blur", "moved").replace(":Blur", ":Moved"), after)
     run = genzoo.train("moved", steps=100)
     lines = run.metrics()
@@ -152,7 +152,7 @@ def test_the_moved_script_works(install, monkeypatch):
     assert genzoo.sample(run, 2).shape == (2, 1, 28, 28)
 
 
-@pytest.mark.parametrize("text", [README, (DOCS / "library.md").read_text()], ids=["README", "library"])
+@pytest.mark.parametrize("text", [README, (DOCS / "library.md").read_text("utf-8")], ids=["README", "library"])
 def test_the_library_as_it_is_shown(text):
     for block in blocks(text, "python"):
         assert "steps=500" in block
@@ -162,7 +162,7 @@ def test_the_library_as_it_is_shown(text):
 
 
 def test_the_tutorial_of_a_modality_shows_the_plugin_that_is_tested():
-    page = (DOCS / "a-modality-of-your-own.md").read_text()
+    page = (DOCS / "a-modality-of-your-own.md").read_text("utf-8")
     shown = set(re.findall(r"```{literalinclude} \.\./(\S+)", page))
     files = ("__init__.py", "modality.py", "model.py", "template/init.py.in")
     assert shown == {f"tests/curves/genzoo_curves/{name}" for name in files}

@@ -493,7 +493,7 @@ def test_results_of_two_protocols_do_not_compare(zoo):
 def test_runs_on_different_data_are_refused_before_anything_is_read_or_drawn(
     zoo, genzoo_command, monkeypatch, tmp_path
 ):
-    (tmp_path / "a.txt").write_text("a text of some words\n" * 50)
+    (tmp_path / "a.txt").write_text("a text of some words\n" * 50, "utf-8")
     bars, twin = (genzoo.train("mem", kind="fresh", name=name) for name in ("bars", "twin"))
     plain = genzoo.train("mem", data="plain", kind="fresh", name="plain")
     other_share = genzoo.train("mem", data="plain", kind="fresh", name="other-share", validation=0.2)
@@ -528,7 +528,7 @@ def test_weights_that_changed_are_measured_anew(zoo, monkeypatch):
     assert genzoo.compare([run])[0] == old
     assert old.facts["weights_sha256"] == run.weights()["sha256"]
     manifest = run.model_folder / "manifest.json"
-    manifest.write_text(manifest.read_text().replace(run.weights()["sha256"], "0" * 64))
+    manifest.write_text(manifest.read_text("utf-8").replace(run.weights()["sha256"], "0" * 64), "utf-8")
     calls = []
     monkeypatch.setattr(HeldOut, "evaluation_of", lambda *call: calls.append(call) or old)
     genzoo.compare([run])
@@ -555,7 +555,7 @@ def test_the_commands_print_a_table_json_markdown_and_a_page(zoo, genzoo_command
     assert done.status == 0, done.err
     assert "frechet_distance ↓" in done.out
     assert "REAL DATA" in done.out
-    text = page.read_text()
+    text = page.read_text("utf-8")
     assert text.count("data:image/png;base64,") == 3
     assert "http" not in text  # nothing from elsewhere
     printed = json.loads(genzoo_command("evaluate", "one", "-n", 100, "--json").out)

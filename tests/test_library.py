@@ -35,7 +35,7 @@ def module_of(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-SOURCES = {module_of(path): ast.parse(path.read_text()) for path in sorted(HOUSE.rglob("*.py"))}
+SOURCES = {module_of(path): ast.parse(path.read_text("utf-8")) for path in sorted(HOUSE.rglob("*.py"))}
 
 
 def imports_of(tree):
@@ -96,7 +96,7 @@ def test_plugins_import_only_public_names():
     paths = list(ROOT.glob("plugins/*/genzoo_*/*.py"))
     assert paths
     for path in paths:
-        for module, name in imports_of(ast.parse(path.read_text())):
+        for module, name in imports_of(ast.parse(path.read_text("utf-8"))):
             if module == "genzoo" or module.startswith("genzoo."):
                 public = name or module.partition(".")[2] or "__version__"
                 assert public in genzoo.__all__, (path, module, name)
@@ -195,9 +195,9 @@ def test_nothing_prints_but_the_command_line():
 
 def test_no_pickle_is_written_or_read():
     for path in [*HOUSE.rglob("*.py"), *ROOT.glob("plugins/*/genzoo_*/*.py")]:
-        names = {name.partition(".")[0] for name, _ in imports_of(ast.parse(path.read_text()))}
+        names = {name.partition(".")[0] for name, _ in imports_of(ast.parse(path.read_text("utf-8")))}
         assert not names & {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}, path
-        assert not re.search(r"torch\.(save|load)\(|allow_pickle=True", path.read_text()), path
+        assert not re.search(r"torch\.(save|load)\(|allow_pickle=True", path.read_text("utf-8")), path
 
 
 # Names

@@ -26,7 +26,7 @@ def test_text_and_values_mean_the_same(tmp_path):
     values = {"count": 4, "rate": 0.25, "on": True, "kind": "b", "sizes": [5, 6], "limit": 7}
     text = {"count": "4", "rate": "0.25", "on": "true", "kind": "b", "sizes": "5, 6", "limit": "7"}
     file = tmp_path / "c.toml"
-    file.write_text('count = 4\nrate = 0.25\non = true\nkind = "b"\nsizes = [5, 6]\nlimit = 7\n')
+    file.write_text('count = 4\nrate = 0.25\non = true\nkind = "b"\nsizes = [5, 6]\nlimit = 7\n', "utf-8")
     expected = Config(count=4, rate=0.25, on=True, kind="b", sizes=(5, 6), limit=7)
     assert (
         build(Config, values, "m") == build(Config, text, "m") == build(Config, read_toml(str(file)), "m") == expected
@@ -79,7 +79,7 @@ def test_fields_that_are_no_options_are_refused():
 def test_toml_that_cannot_be_used(tmp_path, content, why):
     file = tmp_path / "c.toml"
     if content is not None:
-        file.write_text(content)
+        file.write_text(content, "utf-8")
     with pytest.raises(UsageError, match=why):
         read_toml(str(file))
 

@@ -33,7 +33,7 @@ if len(sys.argv) > 2:
 
 def launch(tmp_path, *arguments):
     script = tmp_path / "pair.py"
-    script.write_text(SCRIPT)
+    script.write_text(SCRIPT, "utf-8")
     command = [
         "-m",
         "torch.distributed.run",
@@ -45,7 +45,9 @@ def launch(tmp_path, *arguments):
         *arguments,
     ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, *command], env=environment, capture_output=True, text=True, encoding="utf-8", timeout=300
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -68,7 +70,7 @@ def test_one_process_writes_and_the_run_says_how_many_there_were(pair):
     run = genzoo.find_run(pair / "runs" / "pair")
     assert (run.status, run.step, run.record["environment"]["processes"]) == ("finished", 30, 2)
     assert [line["step"] for line in run.metrics() if "loss" in line] == [5, 10, 15, 20, 25, 30]
-    state = json.loads((run.checkpoints()[0] / "state.json").read_text())
+    state = json.loads((run.checkpoints()[0] / "state.json").read_text("utf-8"))
     assert len(state["random"]) == 2
     assert genzoo.sample(run, 2).shape == (2, 1, 28, 28)
 
@@ -86,8 +88,8 @@ def test_the_losses_are_those_of_both_halves(pair):
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
     script = Path(tmp_path) / "odd.py"
-    script.write_text("import genzoo\ngenzoo.train('vae', steps=2, batch_size=31, device='cpu')")
+    script.write_text("import genzoo\ngenzoo.train('vae', steps=2, batch_size=31, device='cpu')", "utf-8")
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, encoding="utf-8", timeout=300)
     assert done.returncode != 0
     assert "--batch-size is 31; with 2 processes allowed is a multiple of 2" in done.stderr

@@ -110,7 +110,7 @@ class Good(genzoo.Generator):
         return nats
 
     def export(self, folder):
-        (folder / "weights.txt").write_text("some")
+        (folder / "weights.txt").write_text("some", "utf-8")
         return "open('weights.txt')"
 """
 
@@ -254,10 +254,10 @@ def plant(tmp_path, monkeypatch):
         for name in ("genzoo_good", "genzoo_good_model"):
             sys.modules.pop(name, None)
         importlib.invalidate_caches()
-        (site / "genzoo_good.py").write_text(parts["top"])
-        (site / "genzoo_good_model.py").write_text(parts["model"])
-        (info / "METADATA").write_text(parts["metadata"])
-        (info / "entry_points.txt").write_text("[genzoo]\ngood = genzoo_good\n")
+        (site / "genzoo_good.py").write_text(parts["top"], "utf-8")
+        (site / "genzoo_good_model.py").write_text(parts["model"], "utf-8")
+        (info / "METADATA").write_text(parts["metadata"], "utf-8")
+        (info / "entry_points.txt").write_text("[genzoo]\ngood = genzoo_good\n", "utf-8")
         registry.cache_clear()
 
     yield make
@@ -332,7 +332,7 @@ def test_a_mutant_fails_its_check_and_only_it(plant, check):
 @pytest.mark.slow
 @pytest.mark.parametrize("check", TEXT_MUTANTS)
 def test_a_mutant_of_text_fails_its_check_and_only_it(plant, check):
-    plant(TEXT_MUTANTS[check], text=True)
+    plant(TEXT_MUTANTS[check], text=True, encoding="utf-8")
     assert failed() == [check]
 
 

@@ -145,7 +145,7 @@ def test_a_validation_text_has_at_most_a_million_characters(monkeypatch):
 
 def test_the_share_of_validation_is_an_option_and_tokens_are_those_of_each_part(tmp_path):
     path = tmp_path / "a.txt"
-    path.write_text("".join(f"line {i} é\n" for i in range(200)))
+    path.write_text("".join(f"line {i} é\n" for i in range(200)), "utf-8")
     specs = []
     for share in (0.1, 0.3):
         for kind in tokens.KINDS:
@@ -156,7 +156,7 @@ def test_the_share_of_validation_is_an_option_and_tokens_are_those_of_each_part(
                 ids = data.tokens[name].tolist()
                 assert len(ids) == count
                 assert ids == data.tokenizer.encode(part(data.text, name))
-            assert part(data.text, "test") == path.read_text()[-data.text.part_characters("test") :]
+            assert part(data.text, "test") == path.read_text("utf-8")[-data.text.part_characters("test") :]
     assert len({spec.fingerprint for spec in specs}) == 1
     assert specs[0].validation_count * 3 - 3 <= specs[3].validation_count <= specs[0].validation_count * 3 + 3
 
@@ -165,7 +165,7 @@ def test_byte_pairs_are_learnt_from_the_training_part_alone(tmp_path):
     lines = "".join(f"line {i}\n" for i in range(200))
     kept = []
     for name, ending in (("a.txt", "x"), ("b.txt", "zebra ")):
-        (tmp_path / name).write_text(lines + (ending * 1000)[:800])
+        (tmp_path / name).write_text(lines + (ending * 1000)[:800], "utf-8")
         kept.append(read(tmp_path / name, tokenizer="bpe", vocab_size=300, validation=0.3)[0].kept())
     assert kept[0] == kept[1]
 
@@ -181,10 +181,12 @@ def test_python_docs_are_there_without_a_network():
 
 
 def test_files_folders_and_fields(tmp_path):
-    (tmp_path / "b.txt").write_text("second\n")
+    (tmp_path / "b.txt").write_text("second\n", "utf-8")
     (tmp_path / "a.md").write_bytes("\ufefffirst é\r\n".encode())
     (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "c.jsonl").write_text('{"text": "third", "body": "x"}\n\n{"text": "fourth", "body": "y"}\n')
+    (tmp_path / "deep" / "c.jsonl").write_text(
+        '{"text": "third", "body": "x"}\n\n{"text": "fourth", "body": "y"}\n', "utf-8"
+    )
     (tmp_path / "image.png").write_bytes(b"\x89PNG\0")
     folder = "".join(read(tmp_path)[0].text.pieces())
     assert folder == "first é\n\nsecond\n\nthird\n\nfourth\n\n"
@@ -313,7 +315,7 @@ def test_what_is_not_there_is_said(tmp_path):
 
 def test_a_large_text_is_cut_once_and_mapped_into_memory(tmp_path, monkeypatch):
     path = tmp_path / "large.txt"
-    path.write_text("a line of it\n" * 500)
+    path.write_text("a line of it\n" * 500, "utf-8")
     small, _ = read(path, tokenizer="bpe", vocab_size=260)
     monkeypatch.setattr(files, "IN_MEMORY", 100)
     monkeypatch.setattr(sources, "PIECE", 64)
@@ -533,7 +535,7 @@ def lines(count=300, words=("the", "cat", "sat", "on", "a", "mat", "and", "ran")
 
 
 def written(path, text):
-    path.write_text(text)
+    path.write_text(text, "utf-8")
     return path
 
 
@@ -613,8 +615,8 @@ def test_a_run_whose_tokeniser_was_changed_neither_goes_on_nor_is_sampled(letter
     vocabulary = json.loads(content)
     words = vocabulary["model"]["vocab"]
     words["a"], words["e"] = words["e"], words["a"]
-    (run.path / name).write_text(json.dumps(vocabulary))
-    Tokenizer((run.path / name).read_text())  # a whole one, and another
+    (run.path / name).write_text(json.dumps(vocabulary), "utf-8")
+    Tokenizer((run.path / name).read_text("utf-8"))  # a whole one, and another
     why = "run 'one' is damaged: its tokenizer.json is not the one that it began with"
     for call in (
         run.kept,
@@ -652,12 +654,12 @@ def test_a_text_has_its_provenance_beside_it(tmp_path, genzoo_command):
     labels = read_provenance(path)
     assert labels["genzoo"] | {"sha256": ""} == facts | {"samples": 2, "sha256": ""}
     assert labels["digital_source_type"].endswith("trainedAlgorithmicMedia")
-    assert json.loads((tmp_path / "out.txt.json").read_text())["aigc"]["Label"] == "1"
+    assert json.loads((tmp_path / "out.txt.json").read_text("utf-8"))["aigc"]["Label"] == "1"
     assert genzoo_command("provenance", path).status == 0
-    path.write_text("changed")
+    path.write_text("changed", "utf-8")
     outcome = genzoo_command("provenance", path)
     assert (outcome.status, "it was changed" in outcome.err) == (2, True)
-    (tmp_path / "plain.txt").write_text("by hand")
+    (tmp_path / "plain.txt").write_text("by hand", "utf-8")
     assert genzoo_command("provenance", tmp_path / "plain.txt").status == 1
 
 

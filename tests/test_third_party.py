@@ -37,15 +37,16 @@ def here(tmp_path, monkeypatch):
 
 def planted(folder, monkeypatch):
     """Make a plugin's folder importable, as an editable installation does."""
-    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
     info = folder / f"{project['name'].replace('-', '_')}-0.1.0.dist-info"
     info.mkdir()
     entries = "".join(f"{name} = {module}\n" for name, module in project["entry-points"]["genzoo"].items())
-    (info / "entry_points.txt").write_text(f"[genzoo]\n{entries}")
+    (info / "entry_points.txt").write_text(f"[genzoo]\n{entries}", "utf-8")
     needs = "".join(f"Requires-Dist: {need}\n" for need in project["dependencies"])
     (info / "METADATA").write_text(
         f"Metadata-Version: 2.4\nName: {project['name']}\nVersion: 0.1.0\nLicense-Expression: {project['license']}\n"
-        f"Requires-Python: {project['requires-python']}\n{needs}"
+        f"Requires-Python: {project['requires-python']}\n{needs}",
+        "utf-8",
     )
     monkeypatch.syspath_prepend(str(folder))
     registry.cache_clear()
@@ -64,7 +65,7 @@ def test_a_new_plugin_passes_the_checks_and_trains(here, monkeypatch, genzoo_com
         "pyproject.toml", "README.md", ".gitignore", ".github/workflows/test.yml", "tests/test_my_model.py",
         "genzoo_my_model/__init__.py", "genzoo_my_model/model.py", "genzoo_my_model/py.typed",
     }  # fmt: skip
-    assert not [name for name in names if re.search(r"\$\{?[a-zA-Z]", (folder / name).read_text())]
+    assert not [name for name in names if re.search(r"\$\{?[a-zA-Z]", (folder / name).read_text("utf-8"))]
     planted(folder, monkeypatch)
     try:
         assert "my-model" in genzoo_command("list").out
@@ -91,10 +92,10 @@ def test_a_name_or_folder_that_is_taken_is_said(here):
     with pytest.raises(UsageError, match="'vae' is taken by genzoo-vae"):
         new("vae")
     (here / "genzoo-mine").mkdir()
-    (here / "genzoo-mine" / "work.py").write_text("mine")
+    (here / "genzoo-mine" / "work.py").write_text("mine", "utf-8")
     with pytest.raises(UsageError, match="exists and is not an empty folder; choose another with --to"):
         new("mine")
-    assert (here / "genzoo-mine" / "work.py").read_text() == "mine"
+    assert (here / "genzoo-mine" / "work.py").read_text("utf-8") == "mine"
     with pytest.raises(UsageError, match="unknown modality 'sound'; there is image, text"):
         new("mine", "sound", "elsewhere")
     with pytest.raises(GenzooError, match="cannot write"):
@@ -198,11 +199,11 @@ def example(tmp_path, monkeypatch):
         folder = tmp_path / name
         shutil.copytree(EXAMPLES / name, folder)
         for path in folder.rglob("*.py"):
-            text = path.read_text()
+            text = path.read_text("utf-8")
             for before, after in changes.get(path.stem, ()):
                 assert before in text
                 text = text.replace(before, after)
-            path.write_text(text)
+            path.write_text(text, "utf-8")
         monkeypatch.syspath_prepend(str(folder))
         planted(folder, monkeypatch)
         modules.append(f"genzoo_{name}")
@@ -303,7 +304,7 @@ def test_a_watcher_can_stop_a_run(example, monkeypatch, capfd):
 
 
 def test_the_page_of_examples_shows_all_that_is_tested():
-    page = (EXAMPLES.parent / "examples.md").read_text()
+    page = (EXAMPLES.parent / "examples.md").read_text("utf-8")
     shown = set(re.findall(r"```{literalinclude} (\S+)", page))
     files = {
         path.relative_to(EXAMPLES.parent).as_posix() for path in EXAMPLES.rglob("*") if path.suffix in (".py", ".toml")
@@ -313,7 +314,7 @@ def test_the_page_of_examples_shows_all_that_is_tested():
 
 def test_from_an_empty_folder_to_a_trained_plugin_in_five_commands(outside):
     """The commands of the page, but for the first, which installs genzoo, as the fixture did."""
-    page = (Path(__file__).parents[1] / "docs" / "writing-a-plugin.md").read_text()
+    page = (Path(__file__).parents[1] / "docs" / "writing-a-plugin.md").read_text("utf-8")
     block = page.partition("```console\n")[2].partition("```")[0]
     commands = [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
     assert len(commands) <= 5

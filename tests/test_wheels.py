@@ -21,7 +21,7 @@ def wheels(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheels")
     uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
     command = [uv, "build", "--all-packages", "--wheel", "--quiet", "--out-dir", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     return sorted(folder.glob("*.whl"))
 
@@ -35,14 +35,16 @@ class Environment:
         self.folder = folder / "empty"
         self.folder.mkdir()
         pip = [self.scripts / "python", "-m", "pip", "install", "--no-deps", "--no-index", "--quiet", *wheels]
-        done = subprocess.run([*map(str, pip)], capture_output=True, text=True, cwd=self.folder)
+        done = subprocess.run([*map(str, pip)], capture_output=True, text=True, encoding="utf-8", cwd=self.folder)
         assert done.returncode == 0, done.stderr
         self.site = Path(next((folder / "env").rglob("site-packages")))
 
     def genzoo(self, *arguments):
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("GENZOO_", "PYTHON", "VIRTUAL_ENV"))}
         command = [str(self.scripts / "genzoo"), *arguments]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment)
+        return subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, encoding="utf-8", env=environment
+        )
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def without_torch(wheels, tmp_path_factory):
 def with_torch(wheels, tmp_path_factory):
     """An environment that finds everything else, torch too, in the one that runs the tests."""
     made = Environment(tmp_path_factory.mktemp("heavy"), wheels)
-    (made.site / "others.pth").write_text(sysconfig.get_path("purelib"))
+    (made.site / "others.pth").write_text(sysconfig.get_path("purelib"), "utf-8")
     return made
 
 
@@ -107,5 +109,7 @@ def test_a_model_trains_and_samples_from_the_wheels(with_torch):
         "-c",
         "import genzoo, genzoo_vae; print(genzoo.__file__, genzoo_vae.__file__)",
     ]
-    files = subprocess.run(where, cwd=with_torch.folder, capture_output=True, text=True).stdout.split()
+    files = subprocess.run(
+        where, cwd=with_torch.folder, capture_output=True, text=True, encoding="utf-8"
+    ).stdout.split()
     assert all(Path(file).is_relative_to(with_torch.site) for file in files)

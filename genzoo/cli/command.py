@@ -11,7 +11,7 @@ from collections.abc import Callable
 import click
 
 from genzoo.cli.options import Commands, once
-from genzoo.cli.output import printable, say
+from genzoo.cli.output import escape_the_unknown, printable, say
 from genzoo.interface.errors import GenzooError, GenzooWarning, unknown
 from genzoo.interface.specs import load_target
 from genzoo.interface.version import __version__
@@ -81,6 +81,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line: one line for an error, exit status 2 for a wrong request, 1 for a failure."""
+    escape_the_unknown()
     warnings.showwarning = _show_warning(warnings.showwarning)
     try:
         status = cli.main(prog_name="genzoo", standalone_mode=False)

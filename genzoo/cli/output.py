@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,13 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+def escape_the_unknown() -> None:
+    """From here on, what the encoding of a standard stream does not have is written as a backslash escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # there may be none
+            stream.reconfigure(errors="backslashreplace")
+
+
 def say(line: str) -> None:
     """A line on standard error, as far as someone still reads it."""
     try:
@@ -38,10 +46,11 @@ def print_text(text: str, *, newline: bool = True) -> None:
 
 
 def print_json(content: object) -> None:
-    """JSON on standard output."""
+    """JSON on standard output: in ASCII where that is not UTF-8, so that nothing is lost."""
     import json
 
-    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    is_unicode = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+    click.echo(json.dumps(content, indent=2, ensure_ascii=not is_unicode))
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -217,6 +217,8 @@ def _leave_signals_to_the_trainer(_worker: int) -> None:
     """Ctrl-C reaches every process of a terminal; the training process decides when its workers end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "SIGBREAK"):
+        signal.signal(signal.SIGBREAK, signal.SIG_IGN)
 
 
 def _as_it_is(batch: T) -> T:

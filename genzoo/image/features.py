@@ -194,7 +194,7 @@ def _keep(name: str, folder: Path, network: Network, accuracy: float) -> Path:
 
     def fill(aside: Path) -> None:
         (aside / "classifier.safetensors").write_bytes(content)
-        (aside / "classifier.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+        (aside / "classifier.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8", newline="\n")
 
     problem: OSError | None = None
     for place in _places(folder):

@@ -39,7 +39,7 @@ def write_file(path: Path, content: bytes, facts: provenance.Facts | None = None
 def write_json(path: Path, content: object) -> None:
     """Write JSON aside, sync it, and put it in place. Raises `OSError`."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(aside, "w", encoding="utf-8") as file:
+    with open(aside, "w", encoding="utf-8", newline="\n") as file:
         json.dump(content, file, indent=2, ensure_ascii=False)
         file.write("\n")
         file.flush()
@@ -69,10 +69,13 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
 
 
 def _sync(path: Path) -> None:
+    is_folder = path.is_dir()
     try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except PermissionError:  # Windows opens no folder
-        return
+        descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)  # Windows syncs only what can be written
+    except PermissionError:
+        if is_folder:  # Windows opens none
+            return
+        raise
     try:
         os.fsync(descriptor)
     finally:

@@ -13,6 +13,7 @@ from genzoo.interface.errors import GenzooError, UsageError, one_line
 from genzoo.interface.options import option
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+OF_WINDOWS = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?|.*\.", re.IGNORECASE)  # files that it cannot have
 Json = dict[str, Any]
 """An object of parsed JSON."""
 OF_A_CLASS = 8  # this part of the samples that are drawn by default, of each class
@@ -66,6 +67,8 @@ class TrainOptions:
             raise ValueError("--steps and --epochs are both given; give one")
         if self.name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise ValueError(f"--name is {self.name!r}; allowed are letters, digits, '.', '_' and '-'")
+        if self.name is not None and OF_WINDOWS.fullmatch(self.name):
+            raise ValueError(f"--name is {self.name!r}, which no folder on Windows can be called; choose another")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
             raise ValueError(f"--device is {self.device!r}; allowed is auto, cpu, cuda, cuda:N or mps")
 

@@ -51,7 +51,9 @@ def distribution_of(name: str) -> str:
 
 
 def _call(verb: str, arguments: list[str]) -> None:
-    done = subprocess.run([*_installer(verb), *arguments], stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [*_installer(verb), *arguments], stdout=sys.stderr, stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
+    )
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         raise GenzooError(f"{verb} failed: {lines[-1] if lines else f'exit status {done.returncode}'}")

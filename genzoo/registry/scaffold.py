@@ -9,7 +9,7 @@ from string import Template
 
 from genzoo.interface.errors import GenzooError, UsageError
 from genzoo.interface.files import holds_something
-from genzoo.interface.specs import NAME
+from genzoo.interface.specs import NAME, OF_WINDOWS
 from genzoo.interface.version import __version__
 from genzoo.registry.installed import CORE
 from genzoo.registry.plugins import RESERVED_COMMANDS, registry
@@ -52,7 +52,7 @@ def new(name: str, modality: str | None = None, folder: str | Path | None = None
                 path = target / Template(where).substitute(values)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 text = (template / f"{source}.in").read_text("utf-8")
-                path.write_text(Template(text).substitute(values), "utf-8")
+                path.write_text(Template(text).substitute(values), "utf-8", newline="\n")
         (target / f"genzoo_{values['module']}" / "py.typed").touch()
     except OSError as error:
         raise GenzooError(f"cannot write {error.filename or target}: {error.strerror}") from None
@@ -79,6 +79,8 @@ def check_name(name: str) -> None:
     """Raises `UsageError` if a new model cannot have a name."""
     if not NAME.fullmatch(name):
         raise UsageError(f"{name!r} cannot name a model; allowed are lower-case letters, digits and single hyphens")
+    if OF_WINDOWS.fullmatch(name):
+        raise UsageError(f"{name!r} cannot name a file on Windows; choose another name")
     if keyword.iskeyword(name) or keyword.iskeyword(class_name(name)) or name in RESERVED_COMMANDS:
         raise UsageError(f"{name!r} is a word of Python's or genzoo's own; choose another name")
     taken = {spec.name: plugin.distribution for _, plugin, spec in registry().generators}

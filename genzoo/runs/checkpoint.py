@@ -75,10 +75,10 @@ def _write(folder: Path, facts: Json, state: State) -> None:
 
     def fill(aside: Path) -> None:
         save_file(tensors, aside / TENSORS)
-        (aside / STATE).write_text(json.dumps(tree), "utf-8")
+        (aside / STATE).write_text(json.dumps(tree), "utf-8", newline="\n")
         files = {p.name: {"sha256": _sha256(p), "bytes": p.stat().st_size} for p in sorted(aside.iterdir())}
         manifest = {"format": FORMAT, **facts, "files": files}
-        (aside / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+        (aside / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8", newline="\n")
 
     try:
         write_folder(folder, fill)
@@ -96,7 +96,9 @@ def _read(folder: Path) -> tuple[Json, State]:
             if _sha256(folder / name) != manifest["files"][name]["sha256"]:
                 raise GenzooError(f"{folder.name} is damaged: {name} does not have the SHA-256 of its manifest")
         tree = json.loads((folder / STATE).read_text("utf-8"))
-        return manifest, _put_together(tree, load_file(folder / TENSORS))
+        # copies: while a tensor lies in the mapped file, Windows lets nobody replace that file
+        tensors = {name: tensor.clone() for name, tensor in load_file(folder / TENSORS).items()}
+        return manifest, _put_together(tree, tensors)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise GenzooError(f"{folder.name} is damaged: {type(error).__name__}: {error}") from None
 

@@ -193,7 +193,7 @@ class RunFolder:
         """Leave out what was logged after `step`, and a last line that was not written whole."""
         lines = [line for line in self.metrics() if line["step"] <= step]
         aside = self.metrics_file.with_suffix(".tmp")
-        aside.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+        aside.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8", newline="\n")
         os.replace(aside, self.metrics_file)
 
     def samples(self) -> list[Path]:

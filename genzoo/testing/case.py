@@ -105,7 +105,15 @@ class Case:
         # it must see the same installed plugins, and what is on this process's path
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         command = [sys.executable, "-m", "genzoo.testing.child", task, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=self.folder, timeout=300)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            env=environment,
+            cwd=self.folder,
+            timeout=300,
+        )
         lines = done.stdout.strip().splitlines()
         if done.returncode or not lines:
             reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]

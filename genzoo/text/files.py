@@ -86,14 +86,14 @@ def _write(aside: Path, pieces: Callable[[Part], Iterator[Tokens]]) -> None:
             for piece in pieces(part):
                 digest.update(piece.tobytes())
                 file.write(piece.tobytes())
-        (aside / f"{part}.sha256").write_text(digest.hexdigest())
+        (aside / f"{part}.sha256").write_text(digest.hexdigest(), "utf-8")
 
 
 def _mapped(folder: Path, part: Part) -> Tokens:
     path = folder / f"{part}.bin"
     try:
         with open(path, "rb") as file:
-            whole = hashlib.file_digest(file, "sha256").hexdigest() == (folder / f"{part}.sha256").read_text()
+            whole = hashlib.file_digest(file, "sha256").hexdigest() == (folder / f"{part}.sha256").read_text("utf-8")
         if not whole:
             raise GenzooError(f"{path} is damaged; remove {folder} and it is made anew")
         return np.memmap(path, np.int32, "r")

@@ -113,7 +113,7 @@ class TextModality(Modality[list[str]]):
         words = ("the", "cat", "sat", "on", "a", "mat", "and", "then", "it", "ran", "to", "log", "by", "river")
         lines = [" ".join(rng.choice(words, 8)).capitalize() + ".\n" for _ in range(200)]
         path = folder / "text.txt"
-        path.write_text("".join(lines), "utf-8")
+        path.write_text("".join(lines), "utf-8", newline="\n")
         return {"data": str(path)}
 
     def sample_spaces(self, folder: Path) -> tuple[SampleSpace]:

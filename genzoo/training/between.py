@@ -24,6 +24,9 @@ from genzoo.training.run import Engine, TrainingRun
 
 Watch = Callable[[str, dict[str, object]], list[str]]
 T = TypeVar("T")
+STOP_SIGNALS = tuple(  # CTRL_BREAK is Windows' own
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
+)
 STOP_CHECK = 8  # several processes agree on stopping this often, in steps
 LOG_WITHIN = 10.0  # seconds after which a line is written between those of --log-every
 
@@ -222,7 +225,7 @@ class Between(Engine):
 
 @contextmanager
 def stop_signals(run: TrainingRun) -> Iterator[None]:
-    """Ctrl-C and SIGTERM ask the run to save and stop; a second Ctrl-C stops at once."""
+    """Ctrl-C and SIGTERM, and Ctrl-Break on Windows, ask the run to save and stop; a second one stops at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -232,7 +235,7 @@ def stop_signals(run: TrainingRun) -> Iterator[None]:
             raise KeyboardInterrupt
         run.stop_signal = number
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, ask) for number in STOP_SIGNALS}
     try:
         yield
     finally:

@@ -83,7 +83,7 @@ class Logbook:
         if self.flops_per_step and self.peak and speed:
             line["utilisation"] = speed * self.flops_per_step / self.peak
         if self._file is not None:
-            with open(self._file, "a", encoding="utf-8") as file:
+            with open(self._file, "a", encoding="utf-8", newline="\n") as file:
                 file.write(json.dumps(line) + "\n")
         return line
 

@@ -383,7 +383,7 @@ def test_the_commands(tmp_path, monkeypatch, capfd):
 def test_export_loses_nothing(tmp_path, monkeypatch, capfd):
     genzoo.train("diffusion", steps=1, name="d", sample_every=0, eval_every=0, **TINY)
     (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "mine.txt").write_text("mine")
+    (tmp_path / "full" / "mine.txt").write_text("mine", "utf-8")
     status, _, err = call(monkeypatch, capfd, "export", "d", "--to", tmp_path / "full")
     assert (status, "exists and is not an empty folder" in err) == (2, True)
     status, out, _ = call(monkeypatch, capfd, "export", "d", "--to", tmp_path / "new", "--json")

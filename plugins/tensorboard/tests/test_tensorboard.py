@@ -57,7 +57,7 @@ def test_a_resumed_run_goes_on_where_it_stopped():
 
 def test_texts_are_shown(tmp_path):
     path = tmp_path / "text.txt"
-    path.write_text("one two three four\n" * 50)
+    path.write_text("one two three four\n" * 50, "utf-8")
     options = {"num_layers": 1, "num_heads": 1, "hidden_size": 8, "context_length": 8, "steps": 2, "batch_size": 2}
     run = genzoo.train("transformer", data=str(path), **options)
     assert [event.step for event in read(run).Tensors("samples/text_summary")] == [0, 2]

@@ -680,7 +680,7 @@ def test_a_stream_that_is_interrupted_keeps_what_was_said(data, tmp_path, genzoo
     outcome = genzoo_command("sample", "transformer", "--out", tmp_path / "text.txt")
     assert (outcome.status, outcome.out) == (130, "the begin\n")
     assert outcome.err.strip() == "genzoo: stopped"
-    assert (tmp_path / "text.txt").read_text() == "the begin"
+    assert (tmp_path / "text.txt").read_text("utf-8") == "the begin"
 
 
 def test_prompts_stops_and_help(data, tmp_path, genzoo_command, monkeypatch):
