@@ -42,8 +42,9 @@ class Estimate(NamedTuple):
 
 def mean(values: Tensor, **more: Any) -> Estimate:
     """The mean of one value an example, (N,), with its standard error. `more` are further fields of the estimate."""
-    error = values.double().std().item() / math.sqrt(len(values)) if len(values) > 1 else None
-    return Estimate(values.double().mean().item(), error, **more)
+    values = values.cpu().double()  # MPS has no float64
+    error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else None
+    return Estimate(values.mean().item(), error, **more)
 
 
 @dataclass(eq=False, kw_only=True)

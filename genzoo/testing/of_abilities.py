@@ -172,7 +172,7 @@ def _total(model: Generator, examples: Tensor, volume: float | None, repeats: in
     for start in range(0, len(examples), 4096):
         part = examples[start : start + 4096]
         with torch.no_grad():
-            of_seeds = [log_likelihood(model, part, seed=seed, start=start).double() for seed in range(repeats)]
+            of_seeds = [log_likelihood(model, part, seed=seed, start=start).cpu().double() for seed in range(repeats)]
         mean = torch.stack(of_seeds).mean(0)
         nats.append(mean.sum(1) if mean.ndim == 2 else mean)
     return float(torch.cat(nats).exp().nan_to_num(0, posinf=0).sum() * (volume or 1))

@@ -51,7 +51,7 @@ def token_nats(subject: TextSubject) -> Tensor:
     model: Any = subject.model  # which has the method, as the measure needs it
     tokens = torch.tensor([model.tokenizer.encode(subject.test)], device=model.device)
     with torch.no_grad():
-        nats = -log_likelihood(model, tokens, seed=subject.seed)[0].double().cpu()
+        nats = -log_likelihood(model, tokens, seed=subject.seed)[0].cpu().double()
     return nats
 
 

@@ -95,7 +95,7 @@ class TextModality(Modality[list[str]]):
         every = dataset.tokens["validation"]
         count = min(SCORED, len(every))
         tokens = windows(every, np.zeros(1, np.int64), count, model.device)  # (1, count)
-        nats = -log_likelihood(model, tokens, seed=0).double().sum().item()
+        nats = -log_likelihood(model, tokens, seed=0).cpu().double().sum().item()
         characters = dataset.text.part_characters("validation") / len(every) * count
         return {"loss": nats / count, "bits_per_character": nats / characters / math.log(2)}
 

@@ -343,36 +343,38 @@ class Diffusion(Generator):
         """
         rng = rng or RandomStreams(0, len(images), device=images.device)
         clean, total = self.to_inner(images), self.config.num_timesteps
-        snr = self.signal.double() / (1 - self.signal.double())  # (T,)
+        # float64 on the CPU, as MPS has none; what is summed in float32 is exact to rounding
+        signal = self.signal.cpu().double()
+        snr = signal / (1 - signal)  # (T,)
         nats = self.prior_term(clean) + self.first_term(clean, labels, rng)  # the bound of -log p(x), (B,)
         count = min(num_timesteps, total - 1)
         edges = torch.linspace(1, total, count + 1, dtype=torch.float64)  # timestep 0 is the first term
         for low, high in pairwise(edges.tolist()):
-            u = rng.uniform().double() * (high - low) + low  # (B,)
+            u = rng.uniform().cpu().double() * (high - low) + low  # (B,)
             t = u.long().clamp(1, total - 1)  # (B,)
             weight = 0.5 * (snr[t - 1] - snr[t]) * (high - low)
-            nats = nats + weight * self.squared_error(clean, t, labels, rng)
-        return -nats.float()
+            nats = nats + weight * self.squared_error(clean, t.to(clean.device), labels, rng).cpu()
+        return -nats.float().to(clean.device)
 
     def squared_error(self, clean: Tensor, t: Tensor, labels: Tensor | None, rng: RandomStreams) -> Tensor:
         """|x_0 - estimate|^2 at a new draw of x_t, (B,)."""
         noisy = self.noisy(clean, rng.normal(*clean.shape[1:]), t)
         estimate = self.clean(noisy, self.predict(noisy, t, labels), t).clamp(-1, 1)
-        return (clean - estimate).double().square().flatten(1).sum(1)
+        return (clean - estimate).square().flatten(1).sum(1)
 
     def prior_term(self, clean: Tensor) -> Tensor:
-        """KL(q(x_T | x_0) || N(0, I)) in nats, (B,)."""
-        alpha_bar = self.signal[-1].double()
-        terms = 0.5 * (alpha_bar * clean.double().square() - alpha_bar - torch.log1p(-alpha_bar))
+        """KL(q(x_T | x_0) || N(0, I)) in nats, (B,), on the CPU."""
+        alpha_bar = self.signal[-1].cpu().double()
+        terms = 0.5 * (alpha_bar * clean.cpu().double().square() - alpha_bar - torch.log1p(-alpha_bar))
         return terms.flatten(1).sum(1)
 
     def first_term(self, clean: Tensor, labels: Tensor | None, rng: RandomStreams) -> Tensor:
-        """-log p(x_0 | x_1) in nats, (B,): a Gaussian around the estimate of x_0, integrated over the bin of each of
-        the 256 values."""
+        """-log p(x_0 | x_1) in nats, (B,), on the CPU: a Gaussian around the estimate of x_0, integrated over
+        the bin of each of the 256 values."""
         t = torch.zeros(len(clean), dtype=torch.int64, device=clean.device)
         noisy = self.noisy(clean, rng.normal(*clean.shape[1:]), t)
-        mean = self.clean(noisy, self.predict(noisy, t, labels), t).clamp(-1, 1).double()
-        alpha_bar = self.signal[:2].double()
+        mean = self.clean(noisy, self.predict(noisy, t, labels), t).clamp(-1, 1).cpu().double()
+        clean, alpha_bar = clean.cpu(), self.signal[:2].cpu().double()
         variance = (1 - alpha_bar[1] / alpha_bar[0]) * (1 - alpha_bar[0]) / (1 - alpha_bar[1])
         scale = variance.sqrt()  # the posterior's at timestep 1, as in Ho et al.
         upper = torch.where(clean > 0.999, torch.inf, (clean + 1 / 255 - mean) / scale)

@@ -25,7 +25,7 @@ def posterior(subject: ImageSubject) -> tuple[Tensor, Tensor]:
         mu, log_var = model.posterior(
             model.binarized(images), None if labels is None else labels[:MAX_IMAGES].to(model.device)
         )
-    return mu.double().cpu(), log_var.double().cpu()
+    return mu.cpu().double(), log_var.cpu().double()
 
 
 def active_units(subject: ImageSubject) -> Estimate:

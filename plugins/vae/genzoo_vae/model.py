@@ -223,7 +223,7 @@ class VAE(Generator):
             mu, log_var = self.posterior(self.binarized(batch.examples), labels)
             latents.append(self.reparameterized(mu, log_var))
             classes.append(mu.new_zeros(len(mu)) if labels is None else labels)
-        all_latents, all_classes = torch.cat(latents).double().cpu(), torch.cat(classes).cpu()  # (N, latent_dim), (N,)
+        all_latents, all_classes = torch.cat(latents).cpu().double(), torch.cat(classes).cpu()  # (N, latent_dim), (N,)
         mixtures, components = self.mixture_weights.shape
         for i in range(mixtures):
             try:
@@ -233,9 +233,9 @@ class VAE(Generator):
                 of_class = f" of class {self.data.classes[i]}" if self.classes else ""
                 run.warn(f"the mixture prior{of_class} cannot be fitted, so samples come from N(0, I): {error}")
                 continue
-            self.mixture_weights[i].zero_()[: len(weights)] = weights
-            self.mixture_means[i, : len(weights)] = means
-            self.mixture_cholesky[i, : len(weights)] = torch.linalg.cholesky(covariances)
+            self.mixture_weights[i].zero_()[: len(weights)] = weights.float()
+            self.mixture_means[i, : len(weights)] = means.float()
+            self.mixture_cholesky[i, : len(weights)] = torch.linalg.cholesky(covariances).float()
 
     # Sampling
 
