@@ -398,7 +398,13 @@ class Diffusion(Generator):
             scheduler.save_pretrained(folder / "scheduler")
             return f'diffusers.UNet2DModel.from_pretrained("{folder}/unet")  # no pipeline takes its class_labels'
         DDPMPipeline(network, scheduler).save_pretrained(folder)
-        return f'diffusers.DDPMPipeline.from_pretrained("{folder}")'
+        line = f'diffusers.DDPMPipeline.from_pretrained("{folder}")'
+        left, right, top, bottom = self.padding
+        if not any(self.padding):
+            return line
+        height, width = self.inner_shape[1:]  # no pipeline of diffusers crops
+        box = (left, top, width - right, height - bottom)
+        return f"{line}  # draws {width}x{height}; the image is image.crop({box})"
 
 
 def randn(shape: tuple[int, ...], generators: list[torch.Generator], device: torch.device) -> Tensor:
