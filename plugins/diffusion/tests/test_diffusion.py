@@ -370,7 +370,7 @@ def test_the_commands(tmp_path, monkeypatch, capfd):
         ("inpaint", "d", *request[:3], tmp_path / "none.png"): "is all black; it should be white where",
         ("inpaint", "d", "--image", tmp_path / "no.png", "--mask", tmp_path / "half.png"): "no.png is not a file",
         ("inpaint", "d", *request, "--label", 3): "was not trained with labels",
-        ("inpaint", "d", *request, "--num-steps", 51): "--num-steps is 51; allowed is 50 at most",
+        ("inpaint", "d", *request[:-1], 51): "--num-steps is 51; allowed is 50 at most",
         ("trajectory", "d", "--out", tmp_path / "a.png"): "exists; give --overwrite to replace it",
         ("trajectory", "d", "--out", tmp_path / "a.txt"): "allowed is a file that ends in .png, .jpg or .jpeg",
     }

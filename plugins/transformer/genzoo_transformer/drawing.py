@@ -24,9 +24,13 @@ class Chooser:
         if options.temperature == 0:
             return logits.argmax(1)
         logits = narrowed(logits / options.temperature, options.top_k, options.top_p, options.min_p)
+        device = logits.device
+        if device.type == "mps":  # which has no float64
+            logits, u = logits.cpu(), u.cpu()
         cumulative = logits.double().softmax(1).cumsum(1)  # (B, V)
         threshold = u.double()[:, None] * cumulative[:, -1:]  # (B, 1)
-        return torch.searchsorted(cumulative, threshold, right=True)[:, 0].clamp_max(logits.shape[1] - 1)
+        drawn = torch.searchsorted(cumulative, threshold, right=True)[:, 0].clamp_max(logits.shape[1] - 1)
+        return drawn.to(device)
 
 
 def penalised(logits: Tensor, tokens: Tensor, penalty: float) -> Tensor:
