@@ -34,7 +34,7 @@ def test_the_stand_in_refuses_what_mps_does_not_have(monkeypatch):
         assert there.cpu().double().dtype == torch.float64
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [pytest.param(f, marks=() if f == "gan" else pytest.mark.slow) for f in FAMILIES])
 def test_a_family_needs_nothing_that_mps_does_not_have(family, monkeypatch):
     with mps(monkeypatch):
         run = genzoo.train(family, data="mnist-5k", **TINY, **FAMILIES[family])

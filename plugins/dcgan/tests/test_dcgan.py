@@ -120,7 +120,10 @@ def pictures(folder, size):
     return str(folder / f"squares-{size}.npz")
 
 
-@pytest.mark.parametrize("form", FORMS)
+SLOW = ("no category", "article-128", "64x64 colour")
+
+
+@pytest.mark.parametrize("form", [pytest.param(f, marks=pytest.mark.slow if f in SLOW else ()) for f in FORMS])
 def test_forms_train_sample_and_resume_exactly(form, tmp_path):
     options = {"width": 8, "batch_size": 16, "log_every": 2, "sample_every": 0, **FORMS[form]}
     if size := options.pop("size", None):

@@ -279,6 +279,7 @@ def test_forms_train_sample_and_resume_exactly(form):
     assert genzoo.sample(resumed, 0).shape == (0, 1, 28, 28)
 
 
+@pytest.mark.slow
 def test_it_learns():
     run = genzoo.train(
         "diffusion", steps=120, batch_size=16, width=8, warmup_steps=10, sample_every=0, eval_every=0, log_every=20
