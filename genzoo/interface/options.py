@@ -116,9 +116,7 @@ class Option:
             raise UsageError(f"{owner}: {self.flag} is {shown!r}; allowed is {self.allowed}") from None
 
     def _parts(self, text: str) -> list[str]:
-        if self.repeated:
-            return [text] if text else []
-        return [part.strip() for part in text.split(",") if part.strip()]
+        return [text] if self.repeated else [part.strip() for part in text.split(",") if part.strip()]
 
     def _scalar(self, value: object) -> Scalar:
         result = value

@@ -97,7 +97,7 @@ def options_mean_the_same_everywhere(case: Case) -> None:
     """A value is the same from the command line, TOML and JSON."""
     for item in every_option(case):
         for value in _values(item):
-            from_text = item.check(item.shown(value), case.name)
+            from_text = item.check(value if item.repeated else item.shown(value), case.name)  # given again for each
             plain = json.dumps(list(value) if isinstance(value, tuple) else value)
             from_json = item.check(json.loads(plain), case.name)
             from_toml = item.check(tomllib.loads(f"x = {plain}")["x"], case.name)
