@@ -332,7 +332,7 @@ def test_a_mutant_fails_its_check_and_only_it(plant, check):
 @pytest.mark.slow
 @pytest.mark.parametrize("check", TEXT_MUTANTS)
 def test_a_mutant_of_text_fails_its_check_and_only_it(plant, check):
-    plant(TEXT_MUTANTS[check], text=True, encoding="utf-8")
+    plant(TEXT_MUTANTS[check], text=True)
     assert failed() == [check]
 
 
