@@ -39,8 +39,7 @@ def examine(runs_dir: str | None = None, data_dir: str | None = None) -> Iterato
         text = f"{plugin.version} {plugin.status}" + "".join(f"; {problem}" for problem in plugin.problems)
         wrong = plugin.status == "failed" or bool(plugin.problems)
         advice = f"mend it, or: genzoo uninstall {plugin.distribution}" if wrong else ""
-        traceback = traceback_of(plugin.error) if plugin.error else ""
-        yield Finding(f"plugin {plugin.distribution}", text, not wrong, advice, traceback)
+        yield Finding(f"plugin {plugin.distribution}", text, not wrong, advice, traceback_of(plugin.error))
     for name, folder in (("runs", runs_folder(runs_dir)), ("data", data_folder(data_dir))):
         yield _folder(name, folder)
 

@@ -57,7 +57,7 @@ def plugins_command(timing: bool, verbose: bool, as_json: bool) -> None:
     if as_json:
         keys = ("name", "distribution", "version", "status", "problems", "seconds")
         print_json([
-            {**{key: getattr(p, key) for key in keys}, "traceback": traceback_of(p.error) if p.error else ""}
+            {**{key: getattr(p, key) for key in keys}, "traceback": traceback_of(p.error)}
             for p in plugins
         ])  # fmt: skip
         return

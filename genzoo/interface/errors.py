@@ -63,7 +63,7 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
 
 
-def traceback_of(error: BaseException) -> str:
+def traceback_of(error: BaseException | None) -> str:
     """The traceback of an error as Python prints it, from the first frame on that is not genzoo's, pluggy's or the
     import system's; empty where there is none."""
     import importlib
@@ -73,6 +73,8 @@ def traceback_of(error: BaseException) -> str:
     import pluggy
 
     packages = tuple(str(Path(file).parent) for file in (Path(__file__).parent, pluggy.__file__, importlib.__file__))
+    if error is None:
+        return ""
     frames = error.__traceback__
     while frames and frames.tb_frame.f_code.co_filename.startswith((*packages, "<frozen importlib")):
         frames = frames.tb_next

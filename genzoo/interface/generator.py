@@ -165,8 +165,9 @@ class HasLikelihood(Protocol):
 def log_likelihood(
     model: Generator, examples: Tensor, *, seed: int, start: int = 0, labels: Tensor | None = None
 ) -> Tensor:
-    """What a model's `log_likelihood` gives of examples, the first of which is the `start`-th of a request: a function
-    of the seed where it draws."""
+    """What a model's `log_likelihood` gives, in nats, of examples on its device: (B,), or (B, T) for tokens. Where the
+    model draws, it is a function of the seed and of the place of each example in a request, of which the first is the
+    `start`-th. `labels`, int64 (B,), are given to a conditional model alone."""
     method = cast(HasLikelihood, model).log_likelihood
     more: dict[str, Any] = {"labels": labels} if model.conditional and labels is not None else {}
     if "rng" in inspect.signature(method).parameters:

@@ -43,6 +43,7 @@ class Outcome:
         where: the line of the plugin at which an error was raised, `model.py:31`; empty where there is none.
         traceback: of that error.
         seconds: that it took.
+        cause: the check that fails, for one that is not run.
     """
 
     check: str
@@ -52,6 +53,7 @@ class Outcome:
     seconds: float
     where: str = ""
     traceback: str = ""
+    cause: str = ""
 
     @property
     def ok(self) -> bool:
@@ -89,30 +91,32 @@ def run_checks(
         if only and check.name not in only:
             continue
         outcome = _outcome(check, case, expected)
-        if outcome.status == "not run" and (cause := outcome.reason.partition(" ")[0]) not in {*causes, *only}:
-            causes.add(cause)
-            yield _outcome(known[cause], case, expected)
+        if outcome.cause and outcome.cause not in {*causes, *only}:
+            causes.add(outcome.cause)
+            yield _outcome(known[outcome.cause], case, expected)
         causes.add(check.name)
         yield outcome
 
 
 def _outcome(check: Check, case: Case, expected: Mapping[str, str]) -> Outcome:
     start, status, reason = time.perf_counter(), "passed", ""
-    where = traceback = ""
+    where = traceback = broken = ""
     try:
         reason = _run(check, case) or ""
     except Skip as skip:
         status, reason = "skipped", str(skip)
     except Exception as error:
         cause = error.error if isinstance(error, Broken) and error.check == check.name else error
-        status, reason = ("not run", str(error)) if isinstance(cause, Broken) else ("failed", _reason(cause, case))
-        if status == "failed":
+        if isinstance(cause, Broken):
+            status, reason, broken = "not run", str(cause), cause.check
+        else:
+            status, reason = "failed", _reason(cause, case)
             raised = cause.__cause__ if isinstance(cause, GenzooError) and cause.__cause__ else cause
             where, traceback = _place(raised, case), traceback_of(raised)
     if check.name in expected and status in ("passed", "failed"):
         status, reason = ("xfailed" if status == "failed" else "xpassed"), expected[check.name]
     seconds = round(time.perf_counter() - start, 3)
-    return Outcome(check.name, status, check.promise, reason, seconds, where, traceback)
+    return Outcome(check.name, status, check.promise, reason, seconds, where, traceback, broken)
 
 
 def _reason(error: Exception, case: Case) -> str:

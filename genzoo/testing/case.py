@@ -157,7 +157,11 @@ class Case:
         return {**small, **tiny, **self.options}
 
     def train(self, name: str, **changes: Any) -> RunFolder:
-        """A short training."""
+        """One more short training, which need not be tried where none ends."""
+        self.run  # noqa: B018  (it raises)
+        return self._train(name, **changes)
+
+    def _train(self, name: str, **changes: Any) -> RunFolder:
         from genzoo.training.train import train
 
         where = {"runs_dir": str(self.folder / "runs"), "name": name}
@@ -167,7 +171,7 @@ class Case:
     def run(self) -> RunFolder:
         """A short training that came to its end."""
         self.kind  # noqa: B018  (it raises)
-        return self.once("a_training_ends", lambda: self.train("whole"))
+        return self.once("a_training_ends", lambda: self._train("whole"))
 
     @property
     def model(self) -> Generator:

@@ -9,28 +9,21 @@ from genzoo import Tokenizer
 from genzoo_transformer import TransformerSampleOptions
 
 
-class Chooser:
-    """Samples tokens by the options, which change the logits in the order of transformers' `generate`."""
-
-    def __init__(self, options: TransformerSampleOptions) -> None:
-        self._options = options
-
-    def __call__(self, logits: Tensor, tokens: Tensor, u: Tensor) -> Tensor:
-        """The next token of each row, int64 (B,), from its logits (B, V), its tokens so far (B, T), and a random number
-        uniform in [0, 1), (B,)."""
-        options = self._options
-        if options.repetition_penalty != 1:
-            logits = penalised(logits, tokens, options.repetition_penalty)
-        if options.temperature == 0:
-            return logits.argmax(1)
-        logits = narrowed(logits / options.temperature, options.top_k, options.top_p, options.min_p)
-        device = logits.device
-        if device.type == "mps":  # which has no float64
-            logits, u = logits.cpu(), u.cpu()
-        cumulative = logits.double().softmax(1).cumsum(1)  # (B, V)
-        threshold = u.double()[:, None] * cumulative[:, -1:]  # (B, 1)
-        drawn = torch.searchsorted(cumulative, threshold, right=True)[:, 0].clamp_max(logits.shape[1] - 1)
-        return drawn.to(device)
+def choose(logits: Tensor, tokens: Tensor, u: Tensor, options: TransformerSampleOptions) -> Tensor:
+    """The next token of each row, int64 (B,), from its logits (B, V), its tokens so far (B, T), and a random number
+    uniform in [0, 1), (B,). The options change the logits in the order of transformers' `generate`."""
+    if options.repetition_penalty != 1:
+        logits = penalised(logits, tokens, options.repetition_penalty)
+    if options.temperature == 0:
+        return logits.argmax(1)
+    logits = narrowed(logits / options.temperature, options.top_k, options.top_p, options.min_p)
+    device = logits.device
+    if device.type == "mps":  # which has no float64
+        logits, u = logits.cpu(), u.cpu()
+    cumulative = logits.double().softmax(1).cumsum(1)  # (B, V)
+    threshold = u.double()[:, None] * cumulative[:, -1:]  # (B, 1)
+    drawn = torch.searchsorted(cumulative, threshold, right=True)[:, 0].clamp_max(logits.shape[1] - 1)
+    return drawn.to(device)
 
 
 def penalised(logits: Tensor, tokens: Tensor, penalty: float) -> Tensor:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 import genzoo
 from genzoo import DataSpec, Generator, RandomStreams, Run, TextTrainOptions, TokenData, Tokenizer, TrainOptions
 from genzoo_transformer import TransformerOptions, TransformerSampleOptions, pretrained
-from genzoo_transformer.drawing import Chooser, Until
+from genzoo_transformer.drawing import Until, choose
 from genzoo_transformer.network import Layout, Network
 
 SCORED = 2**24  # logits that are computed at a time where a text is scored
@@ -157,7 +157,7 @@ class Transformer(Generator):
         self, count: int, prompt: list[int], options: TransformerSampleOptions, rng: RandomStreams
     ) -> Iterator[Tensor]:
         """The next token of each of `count` texts, int64 (count,), one step after another."""
-        context, choose = self.config.context_length, Chooser(options)
+        context = self.config.context_length
         tokens = torch.empty(count, len(prompt) + options.max_new_tokens, dtype=torch.int64, device=self.device)
         tokens[:, : len(prompt)] = torch.tensor(prompt, device=self.device)
         capacity = min(context, tokens.shape[1])
@@ -171,7 +171,7 @@ class Transformer(Generator):
                 inputs = tokens[:, length - max(1, context // 2) : length]
             logits = self.network(inputs, cache=cache, last=True)[:, -1].float()  # (count, V)
             cached += inputs.shape[1]
-            inputs = choose(logits, tokens[:, :length], u[:, step % RANDOM_CHUNK])[:, None]  # (count, 1)
+            inputs = choose(logits, tokens[:, :length], u[:, step % RANDOM_CHUNK], options)[:, None]  # (count, 1)
             tokens[:, length : length + 1] = inputs
             length += 1
             yield inputs[:, 0]

@@ -21,7 +21,7 @@ from genzoo.registry.plugins import registry
 from genzoo.text import tokens
 from genzoo.text.measures import bits_per_character, token_nats
 from genzoo_transformer import TransformerOptions, TransformerSampleOptions
-from genzoo_transformer.drawing import Chooser, Until
+from genzoo_transformer.drawing import Until, choose
 from genzoo_transformer.huggingface import described
 from genzoo_transformer.model import Transformer, build
 from genzoo_transformer.network import Network
@@ -275,8 +275,8 @@ def test_tokens_are_drawn_with_their_shares():
     logits = torch.tensor([[2.0, 0.0, 1.0, -1.0]])
     numbers = (torch.arange(20000) + 0.5) / 20000
     for temperature in (1.0, 0.5, 2.0):
-        choose = Chooser(TransformerSampleOptions(temperature=temperature))
-        drawn = choose(logits.expand(20000, 4), torch.zeros(20000, 1, dtype=torch.int64), numbers)
+        options = TransformerSampleOptions(temperature=temperature)
+        drawn = choose(logits.expand(20000, 4), torch.zeros(20000, 1, dtype=torch.int64), numbers, options)
         shares = drawn.bincount(minlength=4) / 20000
         assert torch.allclose(shares, (logits[0] / temperature).softmax(0), atol=1e-4)
 
@@ -291,9 +291,9 @@ def test_tokens_are_drawn_with_their_shares():
 )  # fmt: skip
 def test_unlikely_tokens_are_left_out(changes, kept):
     logits = torch.tensor([[2.0, 0.0, 1.0, -1.0]])  # shares 0.64, 0.09, 0.24, 0.03
-    choose = Chooser(TransformerSampleOptions(**{"temperature": 1.0} | changes))
+    options = TransformerSampleOptions(**{"temperature": 1.0} | changes)
     numbers = (torch.arange(1000) + 0.5) / 1000
-    drawn = choose(logits.repeat(1000, 1), torch.zeros(1000, 1, dtype=torch.int64), numbers)
+    drawn = choose(logits.repeat(1000, 1), torch.zeros(1000, 1, dtype=torch.int64), numbers, options)
     assert set(drawn.tolist()) == kept
 
 
