@@ -26,6 +26,10 @@ def pytest_configure(config: pytest.Config) -> None:
         import windows
 
         windows.begin()
+        if not sys.flags.warn_default_encoding and not config.getoption("numprocesses"):
+            raise pytest.UsageError(
+                "--like windows needs worker processes, which start with its rules: give -n 1 or more"
+            )
         config.addinivalue_line("filterwarnings", "ignore::EncodingWarning")
         config.addinivalue_line("filterwarnings", f"error::EncodingWarning:{windows.OURS}")
 

@@ -13,6 +13,7 @@ import pytest
 
 import genzoo
 from genzoo.cli.output import escape_the_unknown, print_json
+from genzoo.cli.sampling import _piped_in
 from genzoo.registry.scaffold import check_name
 from genzoo.runs import checkpoint
 from genzoo.runs.folder import RunFolder
@@ -104,6 +105,24 @@ def test_output_that_a_code_page_does_not_have_is_escaped(monkeypatch):
     first, _, rest = written.getvalue().partition(b"\n")
     assert first == b"\xe9 \\u65e5"
     assert json.loads(rest) == {"text": "日"}
+
+
+@pytest.mark.parametrize(("piped", "text"), [(b"a prompt\r\nof two lines\n", "a prompt\nof two lines\n"), (b"", "")])
+def test_a_prompt_is_piped_in_where_a_pipe_cannot_be_asked_whether_it_has_one(monkeypatch, piped, text):
+    reader, writer = os.pipe()
+    os.write(writer, piped)
+    os.close(writer)
+    with os.fdopen(reader, encoding="utf-8") as standard_input:
+        monkeypatch.setattr(sys, "stdin", standard_input)
+        assert _piped_in() == text
+
+
+def test_a_pipe_that_says_nothing_is_not_waited_for(monkeypatch):
+    reader, writer = os.pipe()
+    with os.fdopen(reader, encoding="utf-8") as standard_input:
+        monkeypatch.setattr(sys, "stdin", standard_input)
+        assert _piped_in() is None
+        os.close(writer)  # so that the thread ends
 
 
 @rules

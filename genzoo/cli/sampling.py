@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import select
 import stat
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
@@ -248,20 +249,29 @@ def _prompt(option: str | None) -> str | None:
     """What is to be gone on from: --prompt, or with `-` standard input, or what is piped in."""
     if option == "-":
         return sys.stdin.read()
-    if option is not None or not _piped_in():
+    if option is not None:
         return option
-    return sys.stdin.read().removesuffix("\n") or None
+    piped = _piped_in()
+    return None if piped is None else piped.removesuffix("\n") or None
 
 
-def _piped_in() -> bool:
-    """Whether standard input is a file, or a pipe that says something within a second."""
+def _piped_in() -> str | None:
+    """All of standard input if it is a file, or a pipe that says something within a second. A thread waits for its
+    first byte, as Windows cannot be asked whether a pipe has any."""
+    first: SimpleQueue[bytes] = SimpleQueue()
     try:
-        mode = os.fstat(sys.stdin.fileno()).st_mode
-        if stat.S_ISFIFO(mode):
-            return bool(select.select([sys.stdin], [], [], 1.0)[0])
-        return stat.S_ISREG(mode)
-    except (OSError, ValueError, AttributeError):  # there is none, or it cannot be waited for
-        return False
+        descriptor, encoding = sys.stdin.fileno(), sys.stdin.encoding
+        mode = os.fstat(descriptor).st_mode
+        if not (stat.S_ISFIFO(mode) or stat.S_ISREG(mode)):
+            return None
+        Thread(target=lambda: first.put(os.read(descriptor, 1)), daemon=True).start()
+        content = first.get(timeout=1.0) + os.fdopen(descriptor, "rb", closefd=False).read()
+    except (OSError, ValueError, AttributeError, Empty):  # there is none, or it says nothing
+        return None
+    try:
+        return content.decode(encoding).replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"standard input is not {encoding.upper()}: {one_line(error)}") from None
 
 
 @click.command("reconstruct")
