@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from genzoo.image.data import ImageData as ImageData
     from genzoo.image.data import Images as Images
     from genzoo.image.features import Features as Features
+    from genzoo.image.features import classifier_features as classifier_features
+    from genzoo.image.features import random_features as random_features
     from genzoo.image.measures import ImageSet as ImageSet
     from genzoo.image.measures import ImageSubject as ImageSubject
+    from genzoo.interface import distances as distances
+    from genzoo.interface import folders as folders
     from genzoo.interface import provenance as provenance
     from genzoo.interface.dataset import Batch as Batch
     from genzoo.interface.dataset import Dataset as Dataset
@@ -114,7 +118,7 @@ _HOME = {
     "evaluation.evaluate": ("Evaluation", "Measured", "evaluate"),
     "image": ("ImageTrainOptions", "ImageWriteOptions"),
     "image.data": ("ImageBatch", "ImageData", "Images"),
-    "image.features": ("Features",),
+    "image.features": ("Features", "classifier_features", "random_features"),
     "image.measures": ("ImageSet", "ImageSubject"),
     "interface.dataset": (
         "Batch",
@@ -195,7 +199,10 @@ _HOME = {
     "training.train": ("resume", "train"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-_MODULES = {"kernels": "kernels", "provenance": "interface.provenance"}  # public as a whole
+_MODULES = {  # public as a whole
+    "kernels": "kernels",
+    **{name: f"interface.{name}" for name in ("distances", "folders", "provenance")},
+}
 
 __all__ = ["__version__", *_MODULE_OF, *_MODULES]
 

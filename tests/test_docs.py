@@ -51,9 +51,9 @@ def test_every_hook_and_public_name_is_documented():
         if name.startswith("genzoo_"):
             assert re.search(rf":members:.*\b{name}\b", page), name
     page = (DOCS / "library.md").read_text("utf-8")
-    for name in set(genzoo.__all__) - {"__version__", "API_VERSION", "hookimpl", "provenance"}:
-        assert f":: genzoo.{name}\n" in page, name
-    assert f":: {genzoo.provenance.__name__}\n" in page
+    for name in set(genzoo.__all__) - {"__version__", "API_VERSION", "hookimpl"}:
+        full = getattr(getattr(genzoo, name), "__name__", name)  # of a module, with its room
+        assert f":: genzoo.{name}\n" in page or f":: {full}\n" in page, name
 
 
 def test_every_command_is_documented():

@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from genzoo.image.data import ImageData, to_bytes, to_unit
-from genzoo.image.distances import frechet_distance_of_moments, moments
-from genzoo.interface.dataset import Progress, Share, silent
+from genzoo.image.data import to_bytes, to_unit
+from genzoo.interface import distances
+from genzoo.interface.dataset import Dataset, Progress, Share, silent
 from genzoo.interface.errors import GenzooError, UsageError
 from genzoo.interface.files import write_folder
 from genzoo.interface.specs import DataSpec
@@ -66,7 +66,7 @@ class Network(nn.Module):
         return logits
 
     @torch.no_grad()
-    def standardize(self, data: ImageData, count: int) -> None:
+    def standardize(self, data: Dataset, count: int) -> None:
         """From now on, give features of mean 0 and variance 1 over the first `count` training images, and the same
         scores as before."""
         batches = data.examples("train", CPU, count)
@@ -104,8 +104,9 @@ class Features:
         return None if self.head is None else self.head(features.float()).double().softmax(1)
 
 
-def classifier_features(data: ImageData, spec: DataSpec, folder: Path, progress: Progress) -> Features:
-    """The features of a classifier of the data's own labels, trained at the first call and kept in `folder`.
+def classifier_features(data: Dataset, spec: DataSpec, folder: Path, progress: Progress) -> Features:
+    """The features of a classifier of the data's own labels, trained at the first call and kept in `folder`. The
+    examples are pictures (C, H, W) in [0, 1], or what can be seen as such.
 
     Raises:
         UsageError: the data have no labels.
@@ -129,21 +130,21 @@ def classifier_features(data: ImageData, spec: DataSpec, folder: Path, progress:
         raise GenzooError(f"{kept} is damaged ({error}); remove that folder and it is made anew") from None
 
 
-def random_features(data: ImageData, spec: DataSpec, folder: Path, progress: Progress) -> Features:
+def random_features(data: Dataset, spec: DataSpec, folder: Path, progress: Progress) -> Features:
     """The features of the same network with its first, untrained weights, each batch normalisation fitted to the first
-    1,000 training images."""
+    1,000 training images. The examples are as for `classifier_features`."""
     network = _network(spec)
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.train().momentum = 1.0
     with torch.no_grad():
         first = data.take("train", torch.arange(min(1000, spec.train_count)), CPU)
-        network(first.images)
+        network(first.examples)
     network.eval().standardize(data, len(first))
     return Features(network, "random-v1", hashlib.sha256(_bytes(network)).hexdigest())
 
 
-def inception_features(data: ImageData, spec: DataSpec, folder: Path, progress: Progress) -> Features:
+def inception_features(data: Dataset, spec: DataSpec, folder: Path, progress: Progress) -> Features:
     """The Inception network of the Fréchet inception distance (Heusel et al. 2017), by torch-fidelity, whose file of
     weights has to be in `features/` of the data folder. Raises `GenzooError` where they are not."""
     weights = folder / INCEPTION
@@ -165,17 +166,17 @@ def inception_features(data: ImageData, spec: DataSpec, folder: Path, progress: 
     return Features(network, "inception", hashlib.sha256(weights.read_bytes()).hexdigest())
 
 
-def quick_distance(data: ImageData, spec: DataSpec) -> Callable[[Tensor], float]:
+def quick_distance(data: Dataset, spec: DataSpec) -> Callable[[Tensor], float]:
     """A function from images (N, C, H, W) in [0, 1] to their Fréchet distance from up to 2,000 validation images in
     random features: cheap enough to watch a training by, blind to the test images, and no reward for copying training
     images."""
     features = random_features(data, spec, Path(), silent)
     batches = data.examples("validation", CPU, 2000)
     with torch.no_grad():
-        reference = moments(torch.cat([features.network(batch.examples).double() for batch in batches]))
+        reference = distances.moments(torch.cat([features.network(batch.examples).double() for batch in batches]))
 
     def distance(images: Tensor) -> float:
-        return frechet_distance_of_moments(*moments(features.of(to_bytes(images))), *reference)
+        return distances.frechet_distance_of_moments(*distances.moments(features.of(to_bytes(images))), *reference)
 
     return distance
 
@@ -220,7 +221,7 @@ def _bytes(network: nn.Module) -> bytes:
     return save({key: value.contiguous() for key, value in network.state_dict().items()})
 
 
-def _trained(data: ImageData, spec: DataSpec, progress: Progress) -> tuple[Network, float]:
+def _trained(data: Dataset, spec: DataSpec, progress: Progress) -> tuple[Network, float]:
     """A trained network and its accuracy on the test images. Cross entropy, images moved by up to
     two pixels, one cycle of the step size."""
     network = _network(spec).train()

@@ -3,15 +3,10 @@ one is known then and not an hour later."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import warnings
 import zipfile
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +17,12 @@ from torch import Tensor
 
 from genzoo.image import ImageTrainOptions
 from genzoo.image.data import ImageData, to_unit
-from genzoo.interface.dataset import Progress
+from genzoo.interface import folders
+from genzoo.interface.dataset import Part, Progress
 from genzoo.interface.errors import GenzooError, UsageError, one_line
 
-T = TypeVar("T")
 Array = npt.NDArray[np.generic]  # of an .npz
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-VALIDATION = ("val", "valid", "validation")
 MOST_PIXELS = 2**26  # a larger picture is taken for a decompression bomb
 PREFIXES = {"train": "", "validation": "validation_", "test": "test_"}  # of the arrays of an .npz
 GREY = ("1", "L", "I", "I;16", "I;16B", "F", "LA")
@@ -71,9 +65,12 @@ def load_image(path: str | Path, shape: tuple[int, ...]) -> Tensor:
     if not where.is_file():
         raise UsageError(f"{path} is not a file")
     channels, height, width = shape
-    image = _attempt(lambda file: read_image(file, (channels, height, width)), where)
-    if isinstance(image, str):
-        raise UsageError(f"{path} cannot be read as a picture: {image}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of what is refused or mended here
+            image = read_image(where, (channels, height, width))
+    except Exception as error:  # a decoder meets a broken file in its own way
+        raise UsageError(f"{path} cannot be read as a picture: {_why(error, where)}") from None
     return to_unit(image)
 
 
@@ -84,41 +81,33 @@ def load_folder(folder: Path, options: ImageTrainOptions, progress: Progress) ->
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if not paths:
         raise UsageError(f"--data {folder} holds no image file; looked for {' '.join(sorted(SUFFIXES))}")
-    headers, bad = _read_all(paths, _header, "looking at image files", progress)
-    if not headers:
-        raise GenzooError(f"none of the {len(paths)} image files in {folder} can be read: {_named(bad, folder)}")
-    shape = _shape(headers, folder, options)
-    good = [path for path in paths if path in headers]
-    size = len(good) * shape[0] * shape[1] * shape[2]
-    keep = options.data_loading == "memory" or (
-        options.data_loading == "auto" and size < psutil.virtual_memory().available // 2
-    )
-    digest = hashlib.sha256(repr(shape).encode())
-    readable: list[Path] = []
-    pictures: dict[Path, Tensor] = {}
-    for start in range(0, len(good), 4096):  # in parts, so that what is not kept is let go
-        part = good[start : start + 4096]
-        read, worse = _read_all(
-            part, lambda path: read_image(path, shape), "reading (images)", progress, start, len(good)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of what is refused or mended here
+        headers, bad = folders.read_files(paths, _header, "looking at image files", progress, why=_why)
+        if not headers:
+            named = folders.named_files(bad, folder)
+            raise GenzooError(f"none of the {len(paths)} image files in {folder} can be read: {named}")
+        shape = _shape(headers, folder, options)
+        size = len(headers) * shape[0] * shape[1] * shape[2]
+        keep = options.data_loading == "memory" or (
+            options.data_loading == "auto" and size < psutil.virtual_memory().available // 2
         )
-        bad.update(worse)
-        for path in part:
-            if path in read:
-                digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
-                digest.update(read[path].numpy().data)
-        readable.extend(read)
-        pictures.update(read if keep else {})
-    _refuse(bad, len(paths), folder, options.skip_bad_files)
-    parts, classes = _split(readable, folder)
+        read = folders.read_examples(
+            list(headers), folder, lambda path: read_image(path, shape), "reading (images)", progress, why=_why,
+            keep=keep, first=repr(shape),
+        )  # fmt: skip
+    bad |= read.bad
+    folders.refuse_bad_files(bad, len(paths), folder, "image", skip=options.skip_bad_files)
+    parts, classes = folders.split_folder(read.readable, folder, "image")
     skipped = tuple(sorted(path.relative_to(folder).as_posix() for path in bad))
 
-    def images(part: str) -> Tensor | ImageFiles | None:
+    def images(part: Part) -> Tensor | ImageFiles | None:
         paths = tuple(parts[part])
         if not paths:
             return None
-        return torch.stack([pictures[path] for path in paths]) if keep else ImageFiles(paths, shape)
+        return torch.stack([read.examples[path] for path in paths]) if keep else ImageFiles(paths, shape)
 
-    def labels(part: str) -> Tensor | None:
+    def labels(part: Part) -> Tensor | None:
         return torch.tensor(list(parts[part].values())) if classes and parts[part] else None
 
     train, test = images("train"), images("test")
@@ -127,43 +116,16 @@ def load_folder(folder: Path, options: ImageTrainOptions, progress: Progress) ->
     return ImageData(
         train_images=train, train_labels=labels("train"), validation_images=images("validation"),
         validation_labels=labels("validation"), test_images=test, test_labels=labels("test"),
-        classes=classes, skipped=skipped, fingerprint=digest.hexdigest(),
+        classes=classes, skipped=skipped, fingerprint=read.fingerprint,
     )  # fmt: skip
 
 
-def _read_all(
-    paths: list[Path],
-    read: Callable[[Path], T],
-    activity: str,
-    progress: Progress,
-    done: int = 0,
-    total: int = 0,
-) -> tuple[dict[Path, T], dict[Path, str]]:
-    """What `read` gives for each path, and why it failed for the others."""
-    good: dict[Path, T] = {}
-    bad: dict[Path, str] = {}
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        warnings.simplefilter("ignore")  # Pillow warns of what is refused or mended here
-        for path, result in zip(paths, pool.map(lambda p: _attempt(read, p), paths), strict=True):
-            if isinstance(result, str):
-                bad[path] = result
-            else:
-                good[path] = result
-            done += 1
-            if done % 64 == 0 or done == (total or len(paths)):
-                progress(activity, done, total or len(paths))
-    return good, bad
-
-
-def _attempt(read: Callable[[Path], T], path: Path) -> T | str:
-    try:
-        return read(path)
-    except UnidentifiedImageError:
+def _why(error: Exception, path: Path) -> str:
+    if isinstance(error, UnidentifiedImageError):
         return "empty" if path.stat().st_size == 0 else "not an image"
-    except Image.DecompressionBombError:
+    if isinstance(error, Image.DecompressionBombError):
         return "too large"
-    except Exception as error:  # a decoder meets a broken file in its own way
-        return "truncated" if "truncated" in str(error).lower() else one_line(error)
+    return "truncated" if "truncated" in str(error).lower() else one_line(error)
 
 
 def _header(path: Path) -> tuple[tuple[int, int], str]:
@@ -172,19 +134,6 @@ def _header(path: Path) -> tuple[tuple[int, int], str]:
             raise Image.DecompressionBombError
         turned = file.getexif().get(0x0112, 1) >= 5  # the EXIF orientation swaps the sides
         return (file.size[::-1] if turned else file.size), file.mode
-
-
-def _refuse(bad: dict[Path, str], count: int, folder: Path, skip: bool) -> None:
-    if bad and not skip:
-        raise GenzooError(
-            f"{len(bad)} of {count} image files in {folder} cannot be read: {_named(bad, folder)};"
-            " mend or remove them, or give --skip-bad-files"
-        )
-
-
-def _named(bad: dict[Path, str], folder: Path) -> str:
-    first = [f"{path.relative_to(folder)} ({why})" for path, why in sorted(bad.items())[:10]]
-    return ", ".join(first) + (f" and {len(bad) - 10} more" if len(bad) > 10 else "")
 
 
 def _shape(
@@ -202,50 +151,6 @@ def _shape(
         )
     width, height = sizes.pop()
     return channels, height, width
-
-
-Split = dict[str, dict[Path, int]]
-
-
-def _split(paths: list[Path], folder: Path) -> tuple[Split, tuple[str, ...]]:
-    """The files of each part with their labels, and the names of the classes."""
-    top = {path.relative_to(folder).parts[0] for path in paths}
-    part_of = _parts_by_folder(top)
-    depth = 1 if part_of else 0
-
-    def label(path: Path) -> str:
-        below = path.relative_to(folder).parts
-        return below[depth] if len(below) > depth + 1 else ""
-
-    names = sorted({label(path) for path in paths})
-    number = {name: i for i, name in enumerate(names)}
-    parts: Split = {"train": {}, "validation": {}, "test": {}}
-    seen = dict.fromkeys(names, 0)
-    for path in paths:
-        name = label(path)
-        seen[name] += 1
-        tenth = "test" if seen[name] % 10 == 0 else "train"
-        parts[part_of[path.relative_to(folder).parts[0]] if part_of else tenth][path] = number[name]
-    train, test = parts["train"], parts["test"]
-    if not test and len(train) > 1:  # fewer than ten of each class
-        last = list(train)[-1]
-        test[last] = train.pop(last)
-    if not train or not test:
-        raise GenzooError(f"--data {folder} holds {len(paths)} image; training and test need one each at least")
-    return parts, () if "" in names else tuple(names)
-
-
-def _parts_by_folder(top: set[str]) -> dict[str, str]:
-    """The part that each folder at the top is, if they are `train` and others; none if they are classes. Of two, the
-    other is for test, whatever its name."""
-    others = top - {"train"}
-    if "train" not in top or not others or not others <= {"test", *VALIDATION}:
-        return {}
-    if len(others) == 1:
-        return {"train": "train", others.pop(): "test"}
-    if "test" in others and len(others) == 2:
-        return {"train": "train", **{name: "test" if name == "test" else "validation" for name in others}}
-    return {}
 
 
 def load_npz(path: Path) -> ImageData:

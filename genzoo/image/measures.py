@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genzoo.image import distances
 from genzoo.image.data import to_unit
 from genzoo.image.features import Features
+from genzoo.interface import distances
 from genzoo.interface.generator import Generator, ability, log_likelihood
 from genzoo.interface.measures import Estimate, NotMeasurable, Subject, mean
 from genzoo.interface.randomness import derive_seed, seeded

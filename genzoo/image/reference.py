@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from genzoo.image import distances
 from genzoo.image.data import ImageData, to_bytes, to_unit
 from genzoo.image.features import Features
 from genzoo.image.measures import ImageSet, ImageSubject, class_shares, neighbours
@@ -49,9 +49,9 @@ class ImageReference(Reference[ImageSubject]):
 
     def others(self) -> dict[str, ImageSubject]:
         real, rng = self.floor.samples.images, self.floor.rng("baselines")
-        gaussian = distances.gaussian(self.floor.train.images[:MOST], len(real), rng)
-        noisy = distances.with_noise(real, rng)
-        return {"floor": self.floor, "baseline": self.against(gaussian), "noise": self.against(noisy)}
+        correlated = gaussian(self.floor.train.images[:MOST], len(real), rng)
+        noisy = with_noise(real, rng)
+        return {"floor": self.floor, "baseline": self.against(correlated), "noise": self.against(noisy)}
 
     def facts(self, subject: ImageSubject) -> dict[str, object]:
         try:
@@ -111,3 +111,21 @@ def image_reference(
         f" {features.name} ({features.sha256[:12]}{right})"
     )
     return ImageReference(floor, protocol, heading, spec)
+
+
+def gaussian(images: Tensor, count: int, rng: np.random.Generator) -> Tensor:
+    """Draws from the Gaussian with the mean and the full covariance of the pixels of `images`, uint8 (N, C, H, W), as
+    images alike: the trivial model that every other is held against."""
+    pixels = images.flatten(1).float()
+    mean = pixels.mean(0)
+    # Weighing centred images by standard normal numbers gives their covariance, and needs no root of it.
+    weights = torch.from_numpy(rng.standard_normal((count, len(pixels)), dtype=np.float32)) / (len(pixels) - 1) ** 0.5
+    drawn: Tensor = mean + weights @ (pixels - mean)
+    return drawn.round().clamp(0, 255).to(torch.uint8).view(count, *images.shape[1:])
+
+
+def with_noise(images: Tensor, rng: np.random.Generator, deviation: float = 0.1) -> Tensor:
+    """Images, uint8, with Gaussian noise of a standard deviation in units of the whole range."""
+    noise = torch.from_numpy(rng.standard_normal(images.shape, dtype=np.float32)) * (255 * deviation)
+    noisy: Tensor = (noise + images).round().clamp(0, 255).to(torch.uint8)
+    return noisy

@@ -1,4 +1,4 @@
-"""Measures of images, each a function of two sets: of features or pixels as rows (N, D), float64.
+"""How far two sets of examples are apart: functions of their features, or of themselves, as rows (N, D), float64.
 
 Distances are Euclidean. Pairs are gone through in parts, so that memory stays small.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -71,7 +70,7 @@ def coverage(real: Tensor, fake: Tensor, k: int = 5) -> Tensor:
 
 
 def told_apart(real: Tensor, fake: Tensor) -> Tensor:
-    """Whether the nearest other image of both sets together is of its own set, for each image: (N + M,). Its mean is
+    """Whether the nearest other example of both sets together is of its own set, for each: (N + M,). Its mean is
     the accuracy of the one-nearest-neighbour test of two samples, 0.5 for one distribution (Lopez-Paz & Oquab 2017)."""
     sides = [nearest_of_its_own(a) < nearest(a, b)[0] for a, b in ((real, fake), (fake, real))]
     return torch.cat(sides).double()
@@ -111,21 +110,3 @@ def kernel_distance(one: Tensor, other: Tensor) -> float:
 def shares(classes: Tensor, count: int) -> Tensor:
     """The share of each of `count` classes among (N,)."""
     return classes.bincount(minlength=count).double() / len(classes)
-
-
-def gaussian(images: Tensor, count: int, rng: np.random.Generator) -> Tensor:
-    """Draws from the Gaussian with the mean and the full covariance of the pixels of `images`, uint8 (N, C, H, W), as
-    images alike: the trivial model that every other is held against."""
-    pixels = images.flatten(1).float()
-    mean = pixels.mean(0)
-    # Weighing centred images by standard normal numbers gives their covariance, and needs no root of it.
-    weights = torch.from_numpy(rng.standard_normal((count, len(pixels)), dtype=np.float32)) / (len(pixels) - 1) ** 0.5
-    drawn: Tensor = mean + weights @ (pixels - mean)
-    return drawn.round().clamp(0, 255).to(torch.uint8).view(count, *images.shape[1:])
-
-
-def with_noise(images: Tensor, rng: np.random.Generator, deviation: float = 0.1) -> Tensor:
-    """Images, uint8, with Gaussian noise of a standard deviation in units of the whole range."""
-    noise = torch.from_numpy(rng.standard_normal(images.shape, dtype=np.float32)) * (255 * deviation)
-    noisy: Tensor = (noise + images).round().clamp(0, 255).to(torch.uint8)
-    return noisy
