@@ -70,6 +70,7 @@ def test_wheels_hold_the_package_and_nothing_else(wheels):
         "genzoo",
         "genzoo_dcgan",
         "genzoo_diffusion",
+        "genzoo_emoji",
         "genzoo_gan",
         "genzoo_sklearn",
         "genzoo_tensorboard",
