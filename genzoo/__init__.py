@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from genzoo.interface.modality import Modality as Modality
     from genzoo.interface.modality import SampleSpace as SampleSpace
     from genzoo.interface.options import option as option
+    from genzoo.interface.parsing import parse_json as parse_json
     from genzoo.interface.pictures import read_labels as read_labels
     from genzoo.interface.pictures import read_picture as read_picture
     from genzoo.interface.pictures import write_picture as write_picture
@@ -140,6 +141,7 @@ _HOME = {
         "one_line",
     ),
     "interface.files": ("write_file", "write_folder"),
+    "interface.parsing": ("parse_json",),
     "interface.generator": (
         "Encodes",
         "Evaluates",

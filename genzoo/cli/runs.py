@@ -7,9 +7,9 @@ import sys
 import click
 
 from genzoo.cli.options import as_json_option, overwrite_option, run_argument, runs_dir_option
-from genzoo.cli.output import print_json, printable, table
+from genzoo.cli.output import print_json, printable, say, table
 from genzoo.interface.specs import Json
-from genzoo.runs.find import find_run, list_runs, output_path
+from genzoo.runs.find import find_run, output_path, runs_and_broken
 
 
 @click.command("runs")
@@ -17,9 +17,11 @@ from genzoo.runs.find import find_run, list_runs, output_path
 @as_json_option
 def runs_command(runs_dir: str | None, as_json: bool) -> None:
     """List the runs, newest first."""
-    runs = list_runs(runs_dir)
+    runs, broken = runs_and_broken(runs_dir)
     if as_json:
-        print_json([{"name": r.name, "folder": str(r.path), **r.record, "status": r.status} for r in runs])
+        whole = [{"name": r.name, "folder": str(r.path), **r.record, "status": r.status} for r in runs]
+        rest = [{"name": p.name, "folder": str(p), "status": "broken", "error": why} for p, why in broken.items()]
+        print_json([*whole, *rest])
         return
     lines = [("RUN", "MODEL", "DATA", "STATUS", "STEPS", "SECONDS", "STARTED")]
     for r in runs:
@@ -27,7 +29,10 @@ def runs_command(runs_dir: str | None, as_json: bool) -> None:
         steps = f"{r.step:,}/{record['steps_total']:,}"
         seconds, started = f"{record['seconds']:,.0f}", record["started"][:19].replace("T", " ")
         lines.append((r.name, r.model, record["data_spec"]["name"], r.status, steps, seconds, started))
-    click.echo(table(lines) if runs else "no runs yet; begin with: genzoo train MODEL")
+    lines += [(path.name, "", "", "broken", "", "", "") for path in broken]
+    click.echo(table(lines) if lines[1:] else "no runs yet; begin with: genzoo train MODEL")
+    for reason in broken.values():
+        say(f"genzoo: {reason}")
 
 
 @click.command("show")

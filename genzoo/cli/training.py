@@ -99,6 +99,7 @@ def _train(
 @click.option("--steps", type=click.IntRange(min=1), help="A new total, to train further than was planned.")
 @click.option("--device", metavar="TEXT", help=DEVICES)
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads.")
+@click.option("--accept-changes", is_flag=True, help="Go on with options that were edited in the run's run.json.")
 @runs_dir_option
 @as_json_option
 def resume_command(run: str, runs_dir: str | None, as_json: bool, **changes: Any) -> None:

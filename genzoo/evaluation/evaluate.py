@@ -19,6 +19,7 @@ from genzoo.interface.files import write_json
 from genzoo.interface.generator import Generator, ability
 from genzoo.interface.measures import Estimate, NotMeasurable, Reference, Subject
 from genzoo.interface.options import build, to_json
+from genzoo.interface.parsing import parse_json
 from genzoo.interface.specs import Json, MetricSpec, load_target
 from genzoo.registry.plugins import modality_of, registry
 from genzoo.runs.data import load_data
@@ -87,7 +88,7 @@ class Evaluation:
     def read(cls, path: Path) -> Evaluation:
         """The inverse, from a file. Raises `GenzooError` if it holds none."""
         try:
-            values = json.loads(path.read_text("utf-8"))
+            values = parse_json(path.read_text("utf-8"))
             measures = tuple(Measured(**measure) for measure in values.pop("measures"))
             return cls(measures=measures, path=path, **values)
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -23,6 +23,7 @@ from genzoo.interface import distances
 from genzoo.interface.dataset import Dataset, Progress, Share, silent
 from genzoo.interface.errors import GenzooError, UsageError
 from genzoo.interface.files import write_folder
+from genzoo.interface.parsing import parse_json
 from genzoo.interface.specs import DataSpec
 from genzoo.registry.data import data_folder
 
@@ -119,7 +120,7 @@ def classifier_features(data: Dataset, spec: DataSpec, folder: Path, progress: P
     if kept is None:
         kept = _keep(name, folder, *_trained(data, spec, progress))
     try:
-        facts = json.loads((kept / "classifier.json").read_text("utf-8"))
+        facts = parse_json((kept / "classifier.json").read_text("utf-8"))
         content = (kept / "classifier.safetensors").read_bytes()
         if hashlib.sha256(content).hexdigest() != facts["sha256"]:
             raise ValueError("its weights do not have the SHA-256 that it names")

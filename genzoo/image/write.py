@@ -15,6 +15,7 @@ from torch import Tensor
 from genzoo.image.data import to_bytes
 from genzoo.interface import provenance
 from genzoo.interface.files import write_file
+from genzoo.interface.parsing import parse_json
 from genzoo.interface.pictures import write_picture
 
 GAP = 2  # pixels between the pictures of a grid
@@ -91,5 +92,5 @@ def write_arrays(images: Tensor, path: Path, facts: Mapping[str, object], *, lab
 def read_arrays(path: Path) -> tuple[Tensor, dict[str, object]]:
     """The images of such a file, uint8 (N, C, H, W), and its provenance."""
     with np.load(path, allow_pickle=False) as archive:
-        labels = json.loads(str(archive["provenance"])) if "provenance" in archive.files else {}
+        labels = parse_json(str(archive["provenance"])) if "provenance" in archive.files else {}
         return torch.from_numpy(archive["images"]).permute(0, 3, 1, 2), labels

@@ -26,25 +26,39 @@ def write_file(path: Path, content: bytes, facts: provenance.Facts | None = None
     if facts is not None:
         labels = provenance.labels({**facts, "sha256": hashlib.sha256(content).hexdigest()})
         write_file(provenance.sidecar(path), (json.dumps(labels, indent=2, ensure_ascii=False) + "\n").encode())
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(content)
-        os.replace(aside, path)
+        _put(path, content, synced=False)
     except OSError as error:
         raise GenzooError(f"cannot write {path}: {error.strerror}") from None
     return path
 
 
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a file aside, sync it, put it in place, and sync its folder. Raises `OSError` with the file's name."""
+    _put(path, content, synced=True)
+    _sync(path.parent)
+
+
 def write_json(path: Path, content: object) -> None:
-    """Write JSON aside, sync it, and put it in place. Raises `OSError`."""
+    """Write JSON with `write_synced`."""
+    write_synced(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _put(path: Path, content: bytes, *, synced: bool) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(aside, "w", encoding="utf-8", newline="\n") as file:
-        json.dump(content, file, indent=2, ensure_ascii=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
+    try:
+        with open(aside, "wb") as file:
+            file.write(content)
+            if synced:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(aside, path)
+    except BaseException as error:
+        aside.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise
 
 
 def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
@@ -59,13 +73,23 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
-    before = folder.with_name(f"{folder.name}.old")
+    before = _before(folder)
     if folder.exists():
         shutil.rmtree(before, ignore_errors=True)
         os.rename(folder, before)
     os.rename(aside, folder)
     _sync(folder.parent)
     shutil.rmtree(before, ignore_errors=True)
+
+
+def whole_folder(folder: Path) -> Path:
+    """The folder that `write_folder` put in place; what was there before if a crash came between its two renames."""
+    before = _before(folder)
+    return before if before.exists() and not folder.exists() else folder
+
+
+def _before(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.old")
 
 
 def _sync(path: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genzoo.interface import provenance
 from genzoo.interface.files import write_file
+from genzoo.interface.parsing import parse_json
 from genzoo.interface.specs import Json
 
 LABEL = "AI-generated"
@@ -62,7 +63,7 @@ def read_labels(path: Path) -> Json:
     labels = provenance.read_xmp(packet if isinstance(packet, bytes) else packet.encode())
     for chunk, key in (("AIGC", "aigc"), ("genzoo", "genzoo")):
         if isinstance(info.get(chunk), str):
-            labels[key] = json.loads(info[chunk])
+            labels[key] = parse_json(info[chunk])
     return labels
 
 

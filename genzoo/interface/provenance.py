@@ -14,6 +14,7 @@ from html import escape
 from pathlib import Path
 
 from genzoo.interface.errors import UsageError
+from genzoo.interface.parsing import parse_json
 from genzoo.interface.specs import Json
 
 Facts = Mapping[str, object]
@@ -74,7 +75,7 @@ def read_xmp(packet: bytes) -> Json:
         values = {element.tag: element.text, **element.attrib}
         for tag, text in values.items():
             if tag in names and text:
-                labels[names[tag]] = text if tag.endswith("DigitalSourceType") else json.loads(text)
+                labels[names[tag]] = text if tag.endswith("DigitalSourceType") else parse_json(text)
     return labels
 
 
@@ -93,7 +94,7 @@ def read_sidecar(path: Path) -> Json:
     that they are of, and `ValueError` or `OSError` where they cannot be read."""
     if not sidecar(path).is_file():
         return {}
-    labels = dict(json.loads(sidecar(path).read_text("utf-8")))
+    labels = dict(parse_json(sidecar(path).read_text("utf-8")))
     if hashlib.sha256(path.read_bytes()).hexdigest() != (labels.get("genzoo") or {}).get("sha256"):
         raise UsageError(f"{path} is not the file that {sidecar(path).name} is of: it was changed")
     return labels

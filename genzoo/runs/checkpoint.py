@@ -17,17 +17,18 @@ from torch import Tensor
 
 from genzoo.interface.errors import GenzooError, GenzooWarning
 from genzoo.interface.files import write_folder
+from genzoo.interface.parsing import parse_json
 from genzoo.interface.run import State
 from genzoo.interface.specs import Json
-from genzoo.runs.folder import FORMAT, MANIFEST, STATE, TENSORS, RunFolder
+from genzoo.runs.folder import FORMAT, MANIFEST, STATE, TENSORS, RunFolder, sealed, unsealed
 
 MARK = "$type"
 
 
 def save(run: RunFolder, step: int, state: State, keep: int) -> Path:
-    """Write the state after `step` steps, then remove all but the newest `keep` checkpoints."""
+    """Write the state after `step` steps, with the options that led to it; remove all but the newest `keep`."""
     folder = run.checkpoint_folder(step)
-    _write(folder, {"step": step}, state)
+    _write(folder, {"step": step, **{key: run.record[key] for key in ("options", "training")}}, state)
     for old in run.checkpoints()[keep:]:
         shutil.rmtree(old, ignore_errors=True)
     return folder
@@ -62,8 +63,6 @@ def load_model(run: RunFolder, weights: str = "best") -> tuple[Json, dict[str, T
     """The facts and weights of `best/` where the run keeps it, else of `model/`; or with "last" of `model/`. Raises
     `GenzooError` if there is none, or if it is damaged."""
     folder = run.best_folder if weights == "best" and run.best_folder.exists() else run.model_folder
-    if not folder.exists():  # a crash may have come between the two renames that replace it
-        folder = folder.with_name(f"{folder.name}.old")
     if not folder.exists():
         raise GenzooError(f"run {run.name!r} has no model yet: it stopped before its first checkpoint")
     return _read(folder)
@@ -77,7 +76,7 @@ def _write(folder: Path, facts: Json, state: State) -> None:
         save_file(tensors, aside / TENSORS)
         (aside / STATE).write_text(json.dumps(tree), "utf-8", newline="\n")
         files = {p.name: {"sha256": _sha256(p), "bytes": p.stat().st_size} for p in sorted(aside.iterdir())}
-        manifest = {"format": FORMAT, **facts, "files": files}
+        manifest = sealed({"format": FORMAT, **facts, "files": files})
         (aside / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8", newline="\n")
 
     try:
@@ -89,17 +88,19 @@ def _write(folder: Path, facts: Json, state: State) -> None:
 
 def _read(folder: Path) -> tuple[Json, State]:
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        manifest = parse_json((folder / MANIFEST).read_bytes())
+        if not unsealed(manifest):
+            raise GenzooError(f"{folder.name} is damaged: its {MANIFEST} does not have its SHA-256")
         if manifest["format"] != FORMAT:
             raise GenzooError(f"{folder} is of a format that this genzoo does not know; upgrade genzoo")
         for name in (STATE, TENSORS):
             if _sha256(folder / name) != manifest["files"][name]["sha256"]:
                 raise GenzooError(f"{folder.name} is damaged: {name} does not have the SHA-256 of its manifest")
-        tree = json.loads((folder / STATE).read_text("utf-8"))
+        tree = parse_json((folder / STATE).read_bytes())
         # copies: while a tensor lies in the mapped file, Windows lets nobody replace that file
         tensors = {name: tensor.clone() for name, tensor in load_file(folder / TENSORS).items()}
         return manifest, _put_together(tree, tensors)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
         raise GenzooError(f"{folder.name} is damaged: {type(error).__name__}: {error}") from None
 
 

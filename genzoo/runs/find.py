@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from datetime import datetime
 from pathlib import Path
 
-from genzoo.interface.errors import GenzooError, UsageError, unknown
+from genzoo.interface.errors import GenzooError, GenzooWarning, UsageError, unknown
 from genzoo.interface.specs import in_words
-from genzoo.runs.folder import RunFolder, is_run, unwritable
+from genzoo.runs.folder import RunFolder, is_run, unwritable, was_run
 
 
 def runs_folder(runs_dir: str | None) -> Path:
@@ -40,13 +41,21 @@ def new_name(model: str, data: str, folder: Path) -> str:
 
 def list_runs(runs_dir: str | None = None) -> list[RunFolder]:
     """The runs in a folder, newest first. What cannot be read is left out."""
-    runs = []
-    for path in filter(is_run, runs_folder(runs_dir).glob("*")):
+    return runs_and_broken(runs_dir)[0]
+
+
+def runs_and_broken(runs_dir: str | None = None) -> tuple[list[RunFolder], dict[Path, str]]:
+    """The runs in a folder, newest first, and of those that cannot be read why, by their folders."""
+    runs, broken = [], {}
+    for path in sorted(runs_folder(runs_dir).glob("*")):
         try:
-            runs.append(RunFolder(path))
-        except GenzooError:
-            continue
-    return sorted(runs, key=lambda run: str(run.record.get("started")), reverse=True)
+            if was_run(path):
+                runs.append(RunFolder(path))
+        except GenzooError as error:
+            broken[path] = str(error)
+        except OSError as error:  # of somebody else
+            broken[path] = f"{path}: {error.strerror}"
+    return sorted(runs, key=lambda run: str(run.record["started"]), reverse=True), broken
 
 
 def find_run(
@@ -64,12 +73,12 @@ def find_run(
     text, folder = str(run), runs_folder(runs_dir)
     for path in (Path(text).expanduser(), folder / text):
         if is_run(path):
-            return RunFolder(path)
+            return _opened(path)
     runs = list_runs(runs_dir)
     of_model = [r for r in runs if text in (r.model, f"{r.record.get('plugin')}/{r.model}")]
     for candidate in of_model:
         if any_status or (candidate.status == "finished") != to_resume:
-            return candidate
+            return _opened(candidate.path)
     if of_model and to_resume:
         raise UsageError(
             f"every run of {text!r} in {folder} is finished; name one and give --steps to train it further"
@@ -86,6 +95,15 @@ def find_run(
     if "did you mean" in str(error):
         raise error
     raise UsageError(f"there is no run {text!r} in {folder}; `genzoo runs` lists the {len(runs)} there")
+
+
+def _opened(path: Path) -> RunFolder:
+    """A run; warns where its run.json is no longer what genzoo wrote."""
+    folder = RunFolder(path)
+    if folder.altered:
+        message = f"run {folder.name!r}: run.json does not have its checksum: it was edited, or is damaged"
+        warnings.warn(message, GenzooWarning, stacklevel=3)
+    return folder
 
 
 def output_path(

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -25,8 +24,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from genzoo.interface.errors import GenzooError, UsageError
-from genzoo.interface.files import write_file, write_json
+from genzoo.interface.files import whole_folder, write_file, write_json, write_synced
 from genzoo.interface.options import build
+from genzoo.interface.parsing import parse_json
 from genzoo.interface.provenance import sidecar
 from genzoo.interface.specs import DataSpec, GeneratorSpec, Json, ModalitySpec, TrainOptions
 from genzoo.interface.version import __version__
@@ -40,9 +40,14 @@ RESERVED = (
     RUN, "metrics.jsonl", "run.lock", "show.png", "checkpoints", "model", "best", "samples", "evaluations",
     "tensorboard",
 )  # fmt: skip
-KEYS = (
-    "model", "plugin", "options", "training", "data_spec", "kept", "status", "step", "steps_total", "seconds",
-    "started",
+KEYS: dict[str, type | tuple[type, ...]] = {
+    "model": str, "plugin": str, "options": dict, "training": dict, "data_spec": dict, "kept": dict, "status": str,
+    "step": int, "steps_total": int, "seconds": (int, float), "started": str, "environment": dict,
+}  # fmt: skip
+SEAL = "sha256"  # of all else that a file of JSON says
+UNDECIDING = (  # options of a training that do not decide what its model becomes; the data have a fingerprint
+    "name", "runs_dir", "data", "data_dir", "steps", "epochs", "device", "threads", "keep", "save_every",
+    "sample_every", "log_every",
 )  # fmt: skip
 
 
@@ -52,6 +57,7 @@ class RunFolder:
     Attributes:
         path: the folder.
         record: what `run.json` says.
+        altered: whether that is no longer what genzoo wrote, by its checksum.
 
     Raises `GenzooError` if the folder holds no readable `run.json` of a format this genzoo knows.
     """
@@ -59,10 +65,11 @@ class RunFolder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.record: Json = self._read()
+        self.altered = not unsealed(self.record)
 
     def _read(self) -> Json:
         try:
-            record = json.loads((self.path / RUN).read_text("utf-8"))
+            record = parse_json((self.path / RUN).read_bytes())
         except OSError as error:
             raise GenzooError(f"{self.path} is not a run: cannot read its run.json ({error.strerror})") from None
         except ValueError:
@@ -73,7 +80,19 @@ class RunFolder:
             raise GenzooError(f"{self.path}: run.json is of a format that this genzoo does not know; {advice}")
         if missing := [key for key in KEYS if key not in record]:
             raise GenzooError(f"{self.path}: run.json is damaged: it does not say the {missing[0]}")
+        if wrong := [key for key, kind in KEYS.items() if not isinstance(record[key], kind)]:
+            raise GenzooError(f"{self.path}: run.json is damaged: its {wrong[0]} cannot be {record[wrong[0]]!r}")
+        try:
+            self._check_data(DataSpec.from_json(record["data_spec"]))
+        except (TypeError, ValueError):
+            raise GenzooError(f"{self.path}: run.json is damaged: it does not say what its data are like") from None
         return record
+
+    @staticmethod
+    def _check_data(data: DataSpec) -> None:
+        texts, counts = (data.name, data.modality, data.fingerprint), (data.train_count, data.test_count, *data.shape)
+        if not all(isinstance(text, str) for text in texts) or not all(isinstance(count, int) for count in counts):
+            raise TypeError
 
     @property
     def name(self) -> str:
@@ -139,11 +158,11 @@ class RunFolder:
 
     @property
     def model_folder(self) -> Path:
-        return self.path / "model"
+        return whole_folder(self.path / "model")
 
     @property
     def best_folder(self) -> Path:
-        return self.path / "best"
+        return whole_folder(self.path / "best")
 
     @property
     def samples_folder(self) -> Path:
@@ -163,8 +182,10 @@ class RunFolder:
         return sorted(results, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
     def best(self) -> Json | None:
-        """What `best/` says of itself: `step`, `score_name`, `score` and more; None if the run keeps none."""
-        return _manifest(self.best_folder)
+        """What `best/` says of itself: `step`, `score_name`, `score` and more; None if the run keeps none, or a damaged
+        one."""
+        manifest = _manifest(self.best_folder)
+        return manifest if manifest and {"score_name", "score"} <= manifest.keys() else None
 
     def weights(self, weights: str = "best") -> Json:
         """The `step` and the `sha256` of the weights that are sampled: the best, if the run keeps them, or the last."""
@@ -178,23 +199,32 @@ class RunFolder:
 
     def checkpoints(self) -> list[Path]:
         """The checkpoints, newest first."""
-        return sorted((self.path / "checkpoints").glob("step-[0-9]*"), reverse=True)
+        written = {whole_folder(path.with_suffix("")) for path in (self.path / "checkpoints").glob("step-[0-9]*")}
+        return sorted(written, reverse=True)
+
+    def edits(self) -> dict[str, tuple[object, object]]:
+        """The options that decide what the model becomes and are not those that the newest checkpoint was trained with,
+        by name: as they were, and as `run.json` has them now."""
+        manifest = next(filter(None, map(_manifest, self.checkpoints())), {})
+        if not isinstance(manifest.get("training"), dict) or not isinstance(manifest.get("options"), dict):
+            return {}  # of an earlier genzoo
+        before, now = manifest["training"] | manifest["options"], self.record["training"] | self.record["options"]
+        names = [name for name in {**before, **now} if name not in UNDECIDING]
+        return {name: (before.get(name), now.get(name)) for name in names if before.get(name) != now.get(name)}
 
     def metrics(self) -> list[Json]:
         """The logged lines, oldest first: `step`, `seconds`, how much of the data a second where there are
         mini-batches, and the model's own values."""
         try:
-            lines = self.metrics_file.read_text("utf-8").splitlines()
+            lines = self.metrics_file.read_text("utf-8", errors="replace").splitlines()
         except FileNotFoundError:
             return []
         return [parsed for line in lines if (parsed := _parse(line)) is not None]
 
     def cut_metrics(self, step: int) -> None:
-        """Leave out what was logged after `step`, and a last line that was not written whole."""
-        lines = [line for line in self.metrics() if line["step"] <= step]
-        aside = self.metrics_file.with_suffix(".tmp")
-        aside.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8", newline="\n")
-        os.replace(aside, self.metrics_file)
+        """Leave out what was logged after `step`, and lines that are damaged or were not written whole."""
+        lines = [json.dumps(line) + "\n" for line in self.metrics() if line["step"] <= step]
+        write_synced(self.metrics_file, "".join(lines).encode())
 
     def samples(self) -> list[Path]:
         """The files in `samples/`, oldest first, without those that only say where others are from."""
@@ -232,15 +262,17 @@ class RunFolder:
         return contents
 
     def update(self, **values: object) -> None:
-        """Change `run.json`."""
+        """Change `run.json`. Raises `OSError` with its name if it cannot be written."""
         self.record.update(values)
-        write_json(self.path / RUN, self.record)
+        write_json(self.path / RUN, sealed(self.record))
 
     def remove_leftovers(self) -> None:
-        """Remove what a process that was killed had begun to write aside."""
-        for folder in (self.path, self.path / "checkpoints", self.samples_folder):
-            for path in folder.glob(".*.[0-9]*"):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        """Remove what a process that was killed had begun to write aside, or had not yet removed."""
+        folders = (self.path, self.path / "checkpoints", self.samples_folder)
+        aside = [path for folder in folders for path in folder.glob(".*.[0-9]*")]
+        replaced = [self.path / "model.old", self.path / "best.old", *(self.path / "checkpoints").glob("step-*.old")]
+        for path in (*aside, *(path for path in replaced if path.with_suffix("").is_dir())):
+            path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
 
     # Who trains it
 
@@ -294,7 +326,7 @@ def create(path: Path, record: Mapping[str, object], kept: Mapping[str, bytes]) 
         for name, content in kept.items():
             write_file(path / name, content)
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in kept.items()}
-        write_json(path / RUN, {"format": FORMAT, **record, "kept": hashes})
+        write_json(path / RUN, sealed({"format": FORMAT, **record, "kept": hashes}))
     except OSError as error:
         raise unwritable(path.parent, error) from None
     return RunFolder(path)
@@ -303,6 +335,11 @@ def create(path: Path, record: Mapping[str, object], kept: Mapping[str, bytes]) 
 def is_run(path: Path) -> bool:
     """Whether there is a run at a path, readable or not."""
     return (path / RUN).is_file()
+
+
+def was_run(path: Path) -> bool:
+    """Whether there is a run at a path, or what is left of one."""
+    return is_run(path) or (path / "checkpoints").is_dir()
 
 
 def check_free(path: Path) -> None:
@@ -319,17 +356,37 @@ def unwritable(folder: Path, error: OSError) -> GenzooError:
     return GenzooError(f"cannot write in the runs folder {folder} ({error.strerror}); choose another with --runs-dir")
 
 
+def sealed(record: Mapping[str, object]) -> Json:
+    """A record with its checksum, which does not depend on how the JSON is laid out."""
+    plain = json.loads(json.dumps(record))  # as it will be read
+    return {**plain, SEAL: _checksum(plain)}
+
+
+def unsealed(record: Json) -> bool:
+    """Take the checksum off a record, and say whether it is right; one of an earlier genzoo has none."""
+    checksum = record.pop(SEAL, None)
+    return checksum is None or checksum == _checksum(record)
+
+
+def _checksum(record: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
 def _manifest(folder: Path) -> Json | None:
     try:
-        manifest: Json = json.loads((folder / MANIFEST).read_text("utf-8"))
-        return manifest
-    except (OSError, ValueError):
-        return None
+        manifest = parse_json((folder / MANIFEST).read_bytes())
+        if isinstance(manifest, dict) and unsealed(manifest) and isinstance(manifest["files"][TENSORS][SEAL], str):
+            return manifest if isinstance(manifest.get("step"), int) else None
+    except (OSError, ValueError, LookupError, TypeError):
+        pass
+    return None
 
 
 def _parse(line: str) -> Json | None:
+    """A logged line; None for one that is none."""
     try:
-        parsed = json.loads(line)
+        parsed = parse_json(line)
     except ValueError:
         return None
-    return parsed if isinstance(parsed, dict) and "step" in parsed else None
+    is_line = isinstance(parsed, dict) and isinstance(parsed.get("step"), int)
+    return parsed if is_line and all(isinstance(value, (int, float)) for value in parsed.values()) else None

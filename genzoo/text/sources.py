@@ -8,7 +8,6 @@ import csv
 import fnmatch
 import gzip
 import io
-import json
 import shlex
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
 
 from genzoo.interface.errors import GenzooError, UsageError
+from genzoo.interface.parsing import parse_json
 from genzoo.interface.specs import TrainOptions
 from genzoo.text import TextTrainOptions
 
@@ -86,7 +86,7 @@ class Sources:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = parse_json(line)
             except ValueError:
                 raise GenzooError(f"{path}, line {number}: no JSON") from None
             if not isinstance(row, dict):

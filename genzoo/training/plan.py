@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Plan:
     """A training with every option decided: the model's own in `config`, the others in `training`. `folder` is that of
-    a run which goes on; None for a new one."""
+    a run which goes on; None for a new one. `edits` are the options that were edited in its `run.json` and accepted."""
 
     spec: GeneratorSpec
     plugin: Plugin
@@ -31,6 +31,7 @@ class Plan:
     config: object
     training: TrainOptions
     folder: RunFolder | None = None
+    edits: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def modality(self) -> ModalitySpec:
@@ -92,8 +93,17 @@ def plan(
     return replace(decided, training=training)
 
 
-def plan_resume(folder: RunFolder, *, steps: int | None, device: str | None, threads: int | None) -> Plan:
-    """The training of a run that goes on, with what is to differ. Raises `UsageError` where there is nothing to do."""
+def plan_resume(
+    folder: RunFolder, *, steps: int | None, device: str | None, threads: int | None, accept_changes: bool = False
+) -> Plan:
+    """The training of a run that goes on, with what is to differ. Raises `UsageError` where there is nothing to do, or
+    where `run.json` was edited and that is not accepted."""
+    edits = {name: f"{before} -> {now}" for name, (before, now) in folder.edits().items()}
+    if edits and not accept_changes:
+        raise UsageError(
+            f"run {folder.name!r}: run.json was edited: {in_words(edits)}; put that back, or give --accept-changes to"
+            " go on with what it says now"
+        )
     spec, plugin = folder.spec()
     changes: dict[str, Any] = {"steps": steps, "device": device, "threads": threads}
     training = replace(folder.training, **{key: value for key, value in changes.items() if value is not None})
@@ -104,7 +114,12 @@ def plan_resume(folder: RunFolder, *, steps: int | None, device: str | None, thr
         raise UsageError(f"run {folder.name!r} is finished after {folder.step} steps; give --steps to train it further")
     owner = f"{spec.name} ({plugin.distribution} {plugin.version})"
     config: object = build(spec.config, folder.record["options"], owner)
-    return Plan(spec, plugin, folder.record.get("preset"), config, training, folder)
+    return Plan(spec, plugin, folder.record.get("preset"), config, training, folder, edits)
+
+
+def in_words(edits: Mapping[str, str]) -> str:
+    """`learning_rate 0.001 -> 0.01, seed 0 -> 1`."""
+    return ", ".join(f"{name} {change}" for name, change in edits.items())
 
 
 def _sorted(spec: GeneratorSpec, values: dict[str, object]) -> tuple[object, TrainOptions]:

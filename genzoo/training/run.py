@@ -30,10 +30,11 @@ SIGTERM = 15
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a run goes on from."""
+    """What a run goes on from; `edited` if its options are no longer those that led there."""
 
     step: int
     state: State
+    edited: bool = False
 
 
 class TrainingRun(Run):
@@ -61,7 +62,7 @@ class TrainingRun(Run):
         data: DataSpec,
         model: Generator,
         processes: Processes,
-        resumed: Checkpoint | None,
+        resumed: Checkpoint | None = None,
     ) -> None:
         self.folder, self.options, self.dataset, self.data = folder, options, dataset, data
         self.name, self.path, self.device = folder.name, folder.path, model.device
@@ -124,15 +125,21 @@ class TrainingRun(Run):
         if not isinstance(item, torch.optim.Optimizer):
             raise TypeError(f"run.prepare takes modules and optimisers, not {type(item).__name__}")
         if self.resumed is not None:
-            self._restore(item, self.resumed.state["optimizers"])
+            self._restore(item, self.resumed)
         self.optimizers.append(item)
         return item if self.accelerator.scaler is None else self.accelerator.prepare_optimizer(item)
 
-    def _restore(self, optimizer: torch.optim.Optimizer, saved: Sequence[State]) -> None:
-        """Load the state of the next optimiser."""
+    def _restore(self, optimizer: torch.optim.Optimizer, resumed: Checkpoint) -> None:
+        """Load the state of the next optimiser; of edited options not the learning rate and the like, which it has."""
+        saved: Sequence[State] = resumed.state["optimizers"]
+        groups = [
+            {name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups
+        ]
         if len(saved) <= len(self.optimizers):
             raise GenzooError(f"the checkpoint of run {self.name!r} has {len(saved)} optimisers; the model has more")
         optimizer.load_state_dict(saved[len(self.optimizers)])
+        for group, fresh in zip(optimizer.param_groups, groups, strict=True):
+            group.update(fresh if resumed.edited else {})
         for parameter, state in optimizer.state.items():  # fused updates walk both in memory order: lay them out alike
             for name, value in state.items():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,11 +12,11 @@ from datetime import datetime
 from pathlib import Path
 
 from genzoo.interface.dataset import Dataset, Progress, silent
-from genzoo.interface.errors import GenzooError, Interrupted, one_line
+from genzoo.interface.errors import GenzooError, GenzooWarning, Interrupted, one_line
 from genzoo.interface.generator import Generator
 from genzoo.interface.options import to_json
 from genzoo.interface.randomness import derive_seed, seed_everything
-from genzoo.interface.specs import DataSpec
+from genzoo.interface.specs import DataSpec, Json
 from genzoo.registry.data import open_data
 from genzoo.registry.plugins import registry
 from genzoo.runs import checkpoint
@@ -24,7 +25,7 @@ from genzoo.runs.folder import RunFolder, create
 from genzoo.sampling.model import build_model, class_of
 from genzoo.training.between import Between, stop_signals
 from genzoo.training.environment import environment, warn_of_changes
-from genzoo.training.plan import Plan, plan, plan_resume
+from genzoo.training.plan import Plan, in_words, plan, plan_resume
 from genzoo.training.processes import Processes
 from genzoo.training.run import Checkpoint, TrainingRun
 
@@ -70,6 +71,7 @@ def resume(
     steps: int | None = None,
     device: str | None = None,
     threads: int | None = None,
+    accept_changes: bool = False,
     runs_dir: str | None = None,
     watchers: Sequence[object] = (),
     progress: Progress = silent,
@@ -83,13 +85,15 @@ def resume(
         run: a run's folder or name, or a model's name for its newest run that is not finished.
         steps: a new total, to train further than was planned.
         device, threads: as for `train`, where they should differ.
+        accept_changes: go on with options that were edited in `run.json`, such as the learning rate; it will say so.
 
     Raises:
-        UsageError: there is no such run, or nothing to do.
+        UsageError: there is no such run, or nothing to do, or `run.json` was edited.
         GenzooError: its data changed, it has no whole checkpoint, or another process trains it.
     """
     folder = find_run(run, runs_dir, to_resume=True)
-    return carry_out(plan_resume(folder, steps=steps, device=device, threads=threads), watchers, progress)
+    planned = plan_resume(folder, steps=steps, device=device, threads=threads, accept_changes=accept_changes)
+    return carry_out(planned, watchers, progress)
 
 
 def carry_out(planned: Plan, watchers: Sequence[object] = (), progress: Progress = silent) -> RunFolder:
@@ -125,7 +129,7 @@ def _begun(planned: Plan, dataset: Dataset, data: DataSpec, processes: Processes
     if processes.is_main:
         create(path, _record(replace(planned, training=training), data, model, processes), dataset.kept())
     processes.accelerator.wait_for_everyone()
-    return TrainingRun(RunFolder(path), training, dataset.place(processes.device), data, model, processes, None)
+    return TrainingRun(RunFolder(path), training, dataset.place(processes.device), data, model, processes)
 
 
 def _resumed(planned: Plan, dataset: Dataset, data: DataSpec, processes: Processes) -> TrainingRun:
@@ -134,13 +138,20 @@ def _resumed(planned: Plan, dataset: Dataset, data: DataSpec, processes: Process
     assert folder is not None, "a run that goes on has a folder"
     if data.fingerprint != folder.data_spec.fingerprint:
         raise GenzooError(f"data {training.data!r} are not those that run {folder.name!r} began with; put them back")
-    resumed = Checkpoint(*checkpoint.load_newest(folder))
+    resumed = Checkpoint(*checkpoint.load_newest(folder), edited=bool(planned.edits))
     warn_of_changes(folder, processes)
     model = build_model(planned.spec, planned.config, data, processes.device, dataset.kept())
     if processes.is_main:
         folder.remove_leftovers()
         folder.cut_metrics(int(resumed.state["logbook"]["line"][0]))  # a line of the stop itself is written anew
-        folder.update(training=to_json(training), steps_total=training.steps, process=os.getpid())
+        changes: Json = {"training": to_json(training), "steps_total": training.steps, "process": os.getpid()}
+        if planned.edits:
+            edits = {"step": resumed.step, "options": dict(planned.edits)}
+            changes["edits"] = [*folder.record.get("edits", []), edits]
+            warnings.warn(
+                f"going on with what run.json says now: {in_words(planned.edits)}", GenzooWarning, stacklevel=4
+            )
+        folder.update(**changes)
     return TrainingRun(folder, training, dataset.place(processes.device), data, model, processes, resumed)
 
 

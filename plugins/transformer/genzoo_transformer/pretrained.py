@@ -125,7 +125,7 @@ def _config(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError(f"--from {folder} has no config.json; allowed is a folder that save_pretrained wrote")
     try:
-        values = json.loads(path.read_text("utf-8"))
+        values = genzoo.parse_json(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"--from {folder} cannot be read: config.json: {one_line(error)}") from None
     if not isinstance(values, dict) or not isinstance(values.get("model_type"), str):
@@ -198,7 +198,7 @@ def weight_files(folder: Path) -> list[Path]:
     if single.is_file():
         return [single]
     try:
-        names = sorted(set(json.loads((folder / INDEX).read_text("utf-8"))["weight_map"].values()))
+        names = sorted(set(genzoo.parse_json((folder / INDEX).read_text("utf-8"))["weight_map"].values()))
     except OSError:
         names = []
     except (ValueError, KeyError, TypeError, AttributeError) as error:
