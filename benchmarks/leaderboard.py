@@ -1,9 +1,10 @@
 """Every built-in model with its defaults on one data set, measured in the same way: the table in the docs.
 
-    uv run python benchmarks/leaderboard.py [--data mnist --data-dir FOLDER] [--runs-dir FOLDER] [MODEL ...]
+    uv run python benchmarks/leaderboard.py [--seeds 3] [--data mnist --data-dir FOLDER] [--runs-dir FOLDER] [MODEL ...]
 
-Runs that are there already (`leaderboard-MODEL-DATA` in the folder of runs) are not trained again. Prints Markdown: the
-measures, and what each model cost. `--html FILE` writes the page of `genzoo compare` besides.
+Each model is a group of runs (`leaderboard-MODEL-DATA` in the folder of runs): mean and standard deviation over its
+seeds. What is trained already is not trained again. Prints Markdown: the measures, and what each model cost. `--html
+FILE` writes the page of `genzoo compare` besides.
 """
 
 from __future__ import annotations
@@ -14,25 +15,13 @@ from pathlib import Path
 import genzoo
 from genzoo.evaluation import report
 from genzoo.registry.plugins import registry
-from genzoo.runs.find import runs_folder
 
 
-def trained(model: str, data: str, data_dir: str | None, runs_dir: str | None, threads: int | None) -> genzoo.RunFolder:
-    """The run of a model's defaults, made now if it is not there."""
-    name = f"leaderboard-{model}-{Path(data).stem}"
-    path = runs_folder(runs_dir) / name
-    if path.exists():
-        run = genzoo.RunFolder(path)
-        return run if run.status == "finished" else genzoo.resume(run)
-    options = {"data_dir": data_dir, "runs_dir": runs_dir, "threads": threads}
-    return genzoo.train(model, name=name, data=data, **{k: v for k, v in options.items() if v is not None})
-
-
-def costs(results: list[genzoo.Evaluation], runs: list[genzoo.RunFolder]) -> str:
-    """What each run cost, as Markdown."""
+def costs(results: list[genzoo.Evaluation], groups: list[list[genzoo.RunFolder]]) -> str:
+    """What a run of each group cost, as Markdown."""
     lines = ["| Run | Parameters | Training | Threads | Sampling |", "| --- | ---: | ---: | ---: | ---: |"]
-    for result, run in zip(results, runs, strict=True):
-        facts, threads = result.facts, run.record["environment"]["threads"]
+    for result, runs in zip(results, groups, strict=True):
+        facts, threads = result.facts, runs[0].record["environment"]["threads"]
         rate = result.protocol["samples"] / facts["sampling_seconds"]
         lines.append(
             f"| {result.run} | {facts['parameters']:,} | {facts['training_seconds']:,.0f} s | {threads} |"
@@ -73,6 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", metavar="MODEL", help="Default: all of genzoo's own that take the data.")
     parser.add_argument("--data", default="mnist-5k")
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--data-dir")
     parser.add_argument("--runs-dir")
     parser.add_argument("--threads", type=int)
@@ -80,11 +70,18 @@ def main() -> None:
     arguments = parser.parse_args()
     modality = modality_of(arguments.data)
     built_in = [m.name for m in genzoo.list_models() if m.modality == modality and m.target.startswith("genzoo_")]
-    where = arguments.data, arguments.data_dir, arguments.runs_dir, arguments.threads
-    runs = [trained(model, *where) for model in arguments.models or built_in]
-    results = genzoo.compare(runs, data_dir=arguments.data_dir)
+    options = {name: getattr(arguments, name) for name in ("data", "data_dir", "runs_dir", "threads")}
+    options = {name: value for name, value in options.items() if value is not None}
+    groups = [
+        genzoo.train_seeds(
+            model, arguments.seeds, name=f"leaderboard-{model.replace('/', '-')}-{Path(arguments.data).stem}", **options
+        )
+        for model in arguments.models or built_in
+    ]
+    runs = [run for group in groups for run in group]
+    results = genzoo.compare(runs, data_dir=arguments.data_dir, runs_dir=arguments.runs_dir, seeds=True)
     print(report.markdown(results))
-    print(costs(results, runs), "\n")
+    print(costs(results, groups), "\n")
     for line in worse_than_trivial(results):
         print(f"- {line}")
     if arguments.html:

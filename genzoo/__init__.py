@@ -110,6 +110,7 @@ if TYPE_CHECKING:
     from genzoo.text.tokens import Pieces as Pieces
     from genzoo.text.tokens import Tokenizer as Tokenizer
     from genzoo.training.average import EMA as EMA
+    from genzoo.training.groups import train_seeds as train_seeds
     from genzoo.training.plan import list_models as list_models
     from genzoo.training.train import resume as resume
     from genzoo.training.train import train as train
@@ -197,6 +198,7 @@ _HOME = {
     "text.measures": ("TextSubject",),
     "text.tokens": ("Pieces", "Tokenizer"),
     "training.average": ("EMA",),
+    "training.groups": ("train_seeds",),
     "training.plan": ("list_models",),
     "training.train": ("resume", "train"),
 }

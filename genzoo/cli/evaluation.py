@@ -27,6 +27,7 @@ from genzoo.cli.progress import Watched
 from genzoo.interface.errors import UsageError
 from genzoo.runs.find import find_run
 from genzoo.runs.folder import RunFolder
+from genzoo.runs.groups import columns_of
 
 if TYPE_CHECKING:
     from genzoo.evaluation.evaluate import Evaluation
@@ -90,7 +91,8 @@ class Output:
             click.echo(table(report.rows(results)))
             for note in report.notes(results):
                 click.echo("\n" + printable(note))
-            click.echo("\n" + "\n".join(f"kept  {result.path}" for result in results))
+            each = [one for result in results for one in result.of_seeds or (result,)]
+            click.echo("\n" + "\n".join(f"kept  {result.path}" for result in each))
 
 
 @click.command("evaluate", cls=RunCommand)
@@ -118,21 +120,23 @@ def evaluate_command(
 
 @click.command("compare")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_run)
+@click.option("--seeds", is_flag=True, help="Runs that differ in the seed alone are one column.")
 @evaluation_options
 def compare_command(
-    runs: tuple[str, ...], runs_dir: str | None, as_json: bool, as_markdown: bool, html_file: str | None,
+    runs: tuple[str, ...], seeds: bool, runs_dir: str | None, as_json: bool, as_markdown: bool, html_file: str | None,
     overwrite: bool, count: int | None, **options: Any,
 ) -> None:  # fmt: skip
     """Lay runs side by side, measuring those that were not yet.
 
-    RUN is as for `genzoo evaluate`, or the result.json of an evaluation.
+    RUN is as for `genzoo evaluate`, or the result.json of an evaluation, or the name of a group (`genzoo train MODEL
+    --seeds 5`): one column, mean and standard deviation over its runs.
     """
     output = Output(as_json, as_markdown, html_file)
     output.check(overwrite=overwrite)
-    folders = [None if Path(run).is_file() else find_run(run, runs_dir) for run in runs]
+    columns = columns_of(runs, runs_dir, seeds=seeds)
     from genzoo.evaluation.compare import compare
 
-    sources = [folder or run for folder, run in zip(folders, runs, strict=True)]
     with Watched() as watched:
-        results = compare(sources, count, progress=watched.data, **options)
+        results = compare(runs, count, runs_dir=runs_dir, seeds=seeds, progress=watched.data, **options)
+    folders = [run if isinstance(run, RunFolder) else None for column in columns for run in column]
     output.give(results, folders, [result.to_json() for result in results])

@@ -162,7 +162,7 @@ def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     from genzoo.runs.find import list_runs
 
     runs = list_runs(ctx.params.get("runs_dir"))
-    names = sorted({run.model for run in runs} | {run.name for run in runs})
+    names = sorted({run.model for run in runs} | {run.name for run in runs} | {run.group for run in runs if run.group})
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 

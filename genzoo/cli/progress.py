@@ -99,8 +99,9 @@ def bar() -> Display:
         def genzoo_run_started(self, run: Run) -> None:
             if summary := run.dataset.summary():
                 self._console.print(printable(summary), markup=False, highlight=False)
-            if self._reading is not None:
-                self._progress.remove_task(self._reading)
+            for task in self._progress.task_ids:  # of the reading, and of the run before in a group
+                self._progress.remove_task(task)
+            self._reading = None
             self._task = self._progress.add_task(run.name, total=run.steps_total, completed=run.step, note="starting")
             self._progress.run = run
             self._progress.start()

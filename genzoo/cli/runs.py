@@ -23,13 +23,15 @@ def runs_command(runs_dir: str | None, as_json: bool) -> None:
         rest = [{"name": p.name, "folder": str(p), "status": "broken", "error": why} for p, why in broken.items()]
         print_json([*whole, *rest])
         return
-    lines = [("RUN", "MODEL", "DATA", "STATUS", "STEPS", "SECONDS", "STARTED")]
+    lines: list[tuple[str, ...]] = [("RUN", "GROUP", "MODEL", "DATA", "STATUS", "STEPS", "SECONDS", "STARTED")]
     for r in runs:
         record = r.record
         steps = f"{r.step:,}/{record['steps_total']:,}"
         seconds, started = f"{record['seconds']:,.0f}", record["started"][:19].replace("T", " ")
-        lines.append((r.name, r.model, record["data_spec"]["name"], r.status, steps, seconds, started))
-    lines += [(path.name, "", "", "broken", "", "", "") for path in broken]
+        lines.append((r.name, r.group or "", r.model, record["data_spec"]["name"], r.status, steps, seconds, started))
+    lines += [(path.name, "", "", "", "broken", "", "", "") for path in broken]
+    if not any(r.group for r in runs):
+        lines = [(run, *rest) for run, _, *rest in lines]
     click.echo(table(lines) if lines[1:] else "no runs yet; begin with: genzoo train MODEL")
     for reason in broken.values():
         say(f"genzoo: {reason}")

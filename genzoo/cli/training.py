@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +15,7 @@ from genzoo.cli.progress import Watched
 from genzoo.interface.options import read_pairs
 from genzoo.interface.specs import GeneratorSpec
 from genzoo.registry.plugins import registry
-from genzoo.training.plan import plan
+from genzoo.training.plan import Plan, plan
 
 if TYPE_CHECKING:
     from genzoo.runs.folder import RunFolder
@@ -42,6 +43,12 @@ class ModelCommand(click.Command):
         training = click_options(modality.train_options, spec.name, spec.defaults, several)
         if not spec.mini_batches:
             training = [option for option in training if option.name != "batch_size"]
+        training.append(
+            click.Option(
+                ["--seeds"], type=click.IntRange(min=1), metavar="INT",
+                help="Train once for each of so many seeds, from --seed on, one after another: a group of runs.",
+            )
+        )  # fmt: skip
         presets = ", ".join(spec.presets) or "none"
         sources: list[click.Option] = [
             click.Option(["--preset"], metavar="NAME", help=printable(f"A named set of options: {presets}.")),
@@ -81,12 +88,22 @@ def train_command() -> None:
 
 
 def _train(
-    preset: str | None, config_file: str | None, settings: tuple[str, ...], as_json: bool, **options: object
+    preset: str | None,
+    config_file: str | None,
+    settings: tuple[str, ...],
+    as_json: bool,
+    seeds: int | None,
+    **options: object,
 ) -> None:
     """What `genzoo train MODEL` does."""
     name = click.get_current_context().info_name or ""
     start = time.perf_counter()
-    planned = plan(name, not_none(options), settings=read_pairs(settings), config_file=config_file, preset=preset)
+    sources: dict[str, Any] = {"settings": read_pairs(settings), "config_file": config_file, "preset": preset}
+    if seeds is not None:
+        from genzoo.training.groups import plan_group
+
+        return _train_group(plan_group(name, seeds, not_none(options), **sources), as_json)
+    planned = plan(name, not_none(options), **sources)
     from genzoo.training.train import carry_out
 
     with Watched() as watched:
@@ -105,10 +122,16 @@ def _train(
 def resume_command(run: str, runs_dir: str | None, as_json: bool, **changes: Any) -> None:
     """Go on with a run that was stopped, from its newest checkpoint.
 
-    RUN is a run's folder or name, or a model's name for its newest run that is not finished.
+    RUN is a run's folder or name, or a model's name for its newest run that is not finished; or the name of a group, of
+    which all runs are trained that are not finished.
     """
-    from genzoo.runs.find import find_run
+    from genzoo.runs.find import find_run, runs_of_group
     from genzoo.runs.folder import RunFolder
+
+    if group := runs_of_group(run, runs_dir):
+        from genzoo.training.groups import plan_rest
+
+        return _train_group(plan_rest(group, **changes), as_json)
 
     start, folder = time.perf_counter(), find_run(run, runs_dir, to_resume=True)
     earlier = _seconds(folder)
@@ -117,6 +140,28 @@ def resume_command(run: str, runs_dir: str | None, as_json: bool, **changes: Any
     with Watched() as watched:
         resume(folder, watchers=watched.watchers, progress=watched.data, **changes)
     _report(RunFolder(folder.path), as_json, time.perf_counter() - start + earlier)
+
+
+def _train_group(planned: Sequence[Plan | RunFolder], as_json: bool) -> None:
+    """Train what is left of a group, and say what it is."""
+    from genzoo.training.groups import carry_out_group
+
+    with Watched() as watched:
+        runs = carry_out_group(planned, watched.watchers, watched.data)
+    if os.environ.get("RANK", "0") != "0":
+        return
+    if as_json:
+        print_json([{"name": run.name, "folder": str(run.path), **run.record} for run in runs])
+        return
+    record, seconds = runs[0].record, sum(run.record["seconds"] for run in runs)
+    seeds = ", ".join(str(run.record["training"]["seed"]) for run in runs)
+    click.echo(
+        f"trained  {record['model']} on {record['data_spec']['name']}: {len(runs)} runs of {record['step']:,} steps in"
+        f" {seconds:,.1f} s, seeds {seeds}"
+    )
+    for run in runs:
+        click.echo(f"run      {run.path}")
+    click.echo(f"group    {runs[0].group}\nnext     genzoo compare {runs[0].group}")
 
 
 def _seconds(run: RunFolder) -> float:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from genzoo.evaluation.evaluate import Evaluation, HeldOut, Sampling, kept_evaluation
+from genzoo.evaluation.seeds import pooled
 from genzoo.interface.dataset import Progress, silent
 from genzoo.interface.errors import UsageError
-from genzoo.runs.find import find_run
 from genzoo.runs.folder import RunFolder
+from genzoo.runs.groups import columns_of
 
 
 def compare(
@@ -22,18 +23,22 @@ def compare(
     device: str = "auto",
     data_dir: str | None = None,
     runs_dir: str | None = None,
+    seeds: bool = False,
     progress: Progress = silent,
 ) -> list[Evaluation]:
     """Evaluations of several runs, each made now unless the run keeps one of the same protocol, weights and sampling.
 
     Args:
-        runs: each a run as `evaluate` takes it, or the file of a result (`result.json`).
+        runs: each a run as `evaluate` takes it, the file of a result (`result.json`), or the name of a group
+            (`train_seeds`), which is one result: mean and standard deviation over its runs.
+        seeds: let runs that differ in the seed alone be one result too, and a run of a group stand for all of it.
 
     Raises:
         UsageError: they are of different data, which is said before anything is drawn, or their protocols differ; the
             message says in what.
     """
-    sources = [_source(run, runs_dir) for run in runs]
+    columns = columns_of(runs, runs_dir, seeds=seeds)
+    sources = [_source(run) for column in columns for run in column]
     _check_same([(_name(source), _data(source)) for source in sources])
     results: list[Evaluation] = []
     held: HeldOut | None = None
@@ -47,13 +52,22 @@ def compare(
             result = kept or held.evaluation_of(source, Sampling(options, batch_size, device), progress)
         results.append(result)
         _check_same([(result.run, result.protocol) for result in results])
-    return results
+    remaining = iter(results)
+    return [_of_column(column, [next(remaining) for _ in column]) for column in columns]
 
 
-def _source(run: str | Path | RunFolder, runs_dir: str | None) -> Evaluation | RunFolder:
-    if not isinstance(run, RunFolder) and Path(run).suffix == ".json" and Path(run).is_file():
-        return Evaluation.read(Path(run))
-    return find_run(run, runs_dir)
+def _of_column(column: Sequence[RunFolder | Path], results: Sequence[Evaluation]) -> Evaluation:
+    """The result of a run, or of all runs of a column."""
+    runs = [run for run in column if isinstance(run, RunFolder)]
+    if len(results) == 1:
+        return results[0]
+    groups = {run.group for run in runs}
+    name = groups.pop() if len(groups) == 1 else None
+    return pooled(results, name or f"{runs[0].name} and {len(runs) - 1} more", [run.training.seed for run in runs])
+
+
+def _source(run: RunFolder | Path) -> Evaluation | RunFolder:
+    return run if isinstance(run, RunFolder) else Evaluation.read(run)
 
 
 def _name(source: Evaluation | RunFolder) -> str:

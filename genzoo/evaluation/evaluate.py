@@ -37,10 +37,12 @@ class Measured:
 
     Attributes:
         value: of the samples, or of the model.
-        uncertainty: its standard error in the same unit; None if there is none.
+        uncertainty: its standard error in the same unit; None if there is none. Of several runs their standard
+            deviation.
         references: what real data ("floor") and trivial models score, by the names in `Evaluation.columns`; without
             those of which the measure has no meaning.
         of: of what it is, where models can differ in it. Two that differ do not compare.
+        count: of how many runs, which differ in the seed alone, it is the mean.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Measured:
     uncertainty: float | None = None
     references: Mapping[str, float] = field(default_factory=dict)
     of: str = ""
+    count: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +69,7 @@ class Evaluation:
         left_out: by measure, why it has no value.
         facts: of the run and the sampling: step, parameters, seconds, options, versions, and what the modality says.
         path: the file that it is kept in; beside it are samples.
+        of_seeds: those that it is the mean of, where it is of runs that differ in the seed alone.
     """
 
     run: str
@@ -78,11 +82,13 @@ class Evaluation:
     left_out: Mapping[str, str]
     facts: Mapping[str, Any]
     path: Path | None = None
+    of_seeds: tuple[Evaluation, ...] = ()
 
     def to_json(self) -> Json:
         """As JSON has it."""
         keys = ("run", "model", "protocol", "heading", "columns", "legend", "left_out", "facts")
-        return {key: getattr(self, key) for key in keys} | {"measures": [asdict(m) for m in self.measures]}
+        of_seeds = {"of_seeds": [result.to_json() for result in self.of_seeds]} if self.of_seeds else {}
+        return {key: getattr(self, key) for key in keys} | {"measures": [asdict(m) for m in self.measures]} | of_seeds
 
     @classmethod
     def read(cls, path: Path) -> Evaluation:

@@ -55,8 +55,12 @@ def _best(measures: list[Measured]) -> set[int]:
     best = min(measures, key=lambda m: sign * m.value)
     return {
         id(m) for m in measures
-        if sign * (m.value - best.value) <= 2 * math.hypot(m.uncertainty or 0, best.uncertainty or 0)
+        if sign * (m.value - best.value) <= 2 * math.hypot(_standard_error(m), _standard_error(best))
     }  # fmt: skip
+
+
+def _standard_error(measure: Measured) -> float:
+    return (measure.uncertainty or 0) / math.sqrt(measure.count)
 
 
 def _value(measure: Measured) -> str:
@@ -75,6 +79,9 @@ def notes(results: Sequence[Evaluation]) -> list[str]:
     """What has no value, and why; and the alarms that the measures give."""
     lines = []
     for result in results:
+        if result.of_seeds:
+            seeds = ", ".join(map(str, result.facts["seeds"]))
+            lines.append(f"{result.run}: mean and standard deviation of {len(result.of_seeds)} runs, seeds {seeds}")
         lines += [f"{result.run}: no {name}: {reason}" for name, reason in result.left_out.items()]
         values = {m.name: m for m in result.measures}
         for name, others in (("copies", "training examples"), ("duplicates", "one another")):
@@ -102,7 +109,8 @@ def _escaped(text: str) -> str:
 
 
 def page(results: Sequence[Evaluation], folders: Sequence[RunFolder | None]) -> str:
-    """A page of HTML with all in it: the table, and for each run what illustrates it and how its training went."""
+    """A page of HTML with all in it: the table, and for each run what illustrates it and how its training went.
+    `folders` are of all runs, also of those that are one result."""
     first = results[0]
     title = "genzoo: " + ", ".join(result.run for result in results)
     head, *body = rows(results)
@@ -118,7 +126,8 @@ def page(results: Sequence[Evaluation], folders: Sequence[RunFolder | None]) -> 
         if any(spec.name in result.left_out or spec.name in [m.name for m in result.measures] for result in results)
     ]
     lines.append("</dl></details>")
-    for result, folder in zip(results, folders, strict=True):
+    each = [one for result in results for one in result.of_seeds or (result,)]
+    for result, folder in zip(each, folders, strict=True):
         lines += _section(result, folder)
     return PAGE.format(
         title=html.escape(title),

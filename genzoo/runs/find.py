@@ -30,11 +30,11 @@ def check_writable(folder: Path) -> None:
 
 
 def new_name(model: str, data: str, folder: Path) -> str:
-    """A name that no run in `folder` has: model, data and the time."""
+    """A name that no run or group in `folder` has: model, data and the time."""
     stem = f"{model.replace('/', '-')}-{data}-{datetime.now():%Y%m%d-%H%M%S}"
     stem = "".join(c if c.isalnum() or c in "._-" else "-" for c in stem)
     name, count = stem, 2
-    while (folder / name).exists():
+    while (folder / name).exists() or any(folder.glob(f"{name}-seed*")):
         name, count = f"{stem}-{count}", count + 1
     return name
 
@@ -58,6 +58,12 @@ def runs_and_broken(runs_dir: str | None = None) -> tuple[list[RunFolder], dict[
     return sorted(runs, key=lambda run: str(run.record["started"]), reverse=True), broken
 
 
+def runs_of_group(name: str, runs_dir: str | None = None) -> list[RunFolder]:
+    """The runs of a group in the folder of runs, by seed; none if there is no such group."""
+    runs = [run for run in list_runs(runs_dir) if run.group == name]
+    return sorted(runs, key=lambda run: run.record["training"]["seed"])
+
+
 def find_run(
     run: str | Path | RunFolder, runs_dir: str | None = None, *, to_resume: bool = False, any_status: bool = False
 ) -> RunFolder:
@@ -74,6 +80,9 @@ def find_run(
     for path in (Path(text).expanduser(), folder / text):
         if is_run(path):
             return _opened(path)
+    if group := runs_of_group(text, runs_dir):
+        names = ", ".join(run.name for run in group)
+        raise UsageError(f"{text!r} is a group of {len(group)} runs; give one of them: {names}")
     runs = list_runs(runs_dir)
     of_model = [r for r in runs if text in (r.model, f"{r.record.get('plugin')}/{r.model}")]
     for candidate in of_model:

@@ -105,6 +105,11 @@ class RunFolder:
         return str(self.record["model"])
 
     @property
+    def group(self) -> str | None:
+        """The name of the group of runs that it belongs to, which differ in the seed alone; None: of no group."""
+        return (self.record.get("group") or {}).get("name")
+
+    @property
     def step(self) -> int:
         """Steps trained, as last recorded."""
         return int(self.record["step"])

@@ -18,12 +18,14 @@ from genzoo.registry.plugins import registry
 
 if TYPE_CHECKING:
     from genzoo.runs.folder import RunFolder
+    from genzoo.runs.groups import Group
 
 
 @dataclass(frozen=True)
 class Plan:
     """A training with every option decided: the model's own in `config`, the others in `training`. `folder` is that of
-    a run which goes on; None for a new one. `edits` are the options that were edited in its `run.json` and accepted."""
+    a run which goes on; None for a new one. `edits` are the options that were edited in its `run.json` and accepted. A
+    new one may be of a `group`."""
 
     spec: GeneratorSpec
     plugin: Plugin
@@ -32,6 +34,7 @@ class Plan:
     training: TrainOptions
     folder: RunFolder | None = None
     edits: Mapping[str, str] = field(default_factory=dict)
+    group: Group | None = None
 
     @property
     def modality(self) -> ModalitySpec:

@@ -194,6 +194,7 @@ def _record(planned: Plan, data: DataSpec, model: Generator, processes: Processe
         "model": planned.spec.name,
         "plugin": planned.plugin.distribution,
         "preset": planned.preset,
+        "group": None if planned.group is None else {"name": planned.group.name, "seeds": list(planned.group.seeds)},
         "options": to_json(planned.config),
         "training": to_json(planned.training),
         "data_spec": data.to_json(),

@@ -73,6 +73,7 @@ def test_it_is_drawn_once_and_again_where_the_file_is_damaged(load, tmp_path):
     assert sizes == [32, 32]
 
 
+@pytest.mark.slow
 def test_a_model_trains_on_it_by_its_name(load, tmp_path):
     run = genzoo.train("gan", data="emoji", data_dir=str(tmp_path), steps=2, eval_every=0, runs_dir=str(tmp_path))
     assert genzoo.sample(run, 2).shape == (2, 3, 32, 32)
