@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from genzoo.interface.dataset import Share as Share
     from genzoo.interface.dataset import fingerprint as fingerprint
     from genzoo.interface.dataset import silent as silent
+    from genzoo.interface.dataset import to_device as to_device
     from genzoo.interface.dataset import validation_cut as validation_cut
     from genzoo.interface.errors import Diverged as Diverged
     from genzoo.interface.errors import GenzooError as GenzooError
@@ -130,6 +131,7 @@ _HOME = {
         "Share",
         "fingerprint",
         "silent",
+        "to_device",
         "validation_cut",
     ),
     "interface.errors": (

@@ -31,9 +31,9 @@ if len(sys.argv) > 2:
 """
 
 
-def launch(tmp_path, *arguments):
+def launch(tmp_path, *arguments, source=SCRIPT):
     script = tmp_path / "pair.py"
-    script.write_text(SCRIPT, "utf-8")
+    script.write_text(source, "utf-8")
     command = [
         "-m",
         "torch.distributed.run",
@@ -84,6 +84,37 @@ def test_the_losses_are_those_of_both_halves(pair):
     together = genzoo.find_run(pair / "runs" / "pair").metrics()
     for one, two in zip(alone.metrics(), together, strict=False):
         assert two["loss"] == pytest.approx(one["loss"], rel=0.05)
+
+
+EVERY = """
+import os, sys
+import genzoo
+from torch.nn.parallel import DistributedDataParallel as Parallel
+
+reduced, forward = [], Parallel.forward
+def counting(self, *inputs, **named):
+    reduced.append(self.require_backward_grad_sync)
+    return forward(self, *inputs, **named)
+Parallel.forward = counting
+settings = dict(steps=3, batch_size=8, threads=1, device="cpu", sample_every=0, eval_every=0, log_every=1)
+text = dict(num_layers=1, num_heads=2, hidden_size=16, context_length=16, dropout=0.0)
+genzoo.train("transformer", name="whole", **text, **settings)
+assert reduced == [True] * 3
+genzoo.train("transformer", name="parts", accumulation=4, **text, **settings)
+assert reduced[3:] == [False, False, False, True] * 3
+for name, options in {"gan": dict(generator_sizes=(8,), discriminator_sizes=(8,), r1=1.0, r1_every=1),
+                      "diffusion": dict(width=8, num_timesteps=20)}.items():
+    genzoo.train(name, name=name, **options, **settings)
+"""
+
+
+@pytest.mark.slow
+def test_gradients_are_shared_once_a_step_and_every_family_trains(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENZOO_RUNS_DIR", str(tmp_path / "runs"))
+    launch(tmp_path, source=EVERY)
+    whole, parts = (genzoo.find_run(name).metrics() for name in ("whole", "parts"))
+    assert [line["loss"] for line in parts] == pytest.approx([line["loss"] for line in whole], rel=1e-4)
+    assert all(genzoo.find_run(name).status == "finished" for name in ("gan", "diffusion"))
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from genzoo.interface.dataset import Batch, Dataset, Part, Share, fingerprint, validation_cut
+from genzoo.interface.dataset import Batch, Dataset, Part, Share, fingerprint, to_device, validation_cut
 from genzoo.interface.errors import GenzooError
 from genzoo.interface.specs import DataSpec
 
@@ -138,26 +138,31 @@ class ImageData(Dataset):
 
     def take(self, part: Part, index: Tensor, device: torch.device) -> ImageBatch:
         labels = self.part(part)[1]
-        of_batch = None if labels is None else labels.index_select(0, index.to(labels.device)).to(device)
-        return ImageBatch(to_unit(self.pixels(part, index).to(device)), of_batch)
+        of_batch = None if labels is None else to_device(labels.index_select(0, index.to(labels.device)), device)
+        return ImageBatch(to_unit(to_device(self.pixels(part, index), device)), of_batch)
 
     def batches(self, steps: range, share: Share, device: torch.device, **how: object) -> Iterator[Batch]:
         """As `Dataset.batches`. Images in memory are indexed where they lie; others come from worker processes."""
-        if how or isinstance(self.train_images, Tensor):
-            yield from super().batches(steps, share, device, **how)
+        if how:
+            yield from super().batches(steps, share, device, **how)  # which refuses it
+        images, labels, count = self.train_images, self.train_labels, self.count("train")
+        if isinstance(images, Tensor):
+            for step in steps:
+                yield self.take("train", share.index(step, count, images.device), device)
             return
         loader = DataLoader(
-            _Streamed(self.train_images, self.train_labels),
-            batch_sampler=(share.index(step, self.count("train")).tolist() for step in steps),
+            _Streamed(images, None if labels is None else labels.cpu()),
+            batch_sampler=(share.index(step, count).tolist() for step in steps),
             collate_fn=_as_it_is,
             worker_init_fn=_leave_signals_to_the_trainer,
             num_workers=min(4, os.cpu_count() or 1),
             pin_memory=device.type == "cuda",
             generator=torch.Generator(),  # else it draws from the training's own random numbers
         )
-        for images, labels in loader:
-            on_device = None if labels is None else labels.to(device)
-            yield ImageBatch(to_unit(images.to(device, non_blocking=True)), on_device)
+        for pixels, of_batch in loader:
+            yield ImageBatch(
+                to_unit(to_device(pixels, device)), None if of_batch is None else to_device(of_batch, device)
+            )
 
     def place(self, device: torch.device) -> Self:
         """The same data, with what fits in memory on `device`. Anything else stays where it is."""

@@ -20,11 +20,19 @@ Part = Literal["train", "validation", "test"]
 Progress = Callable[[str, int, int], None]
 AT_A_TIME = 250  # examples that are gone through together
 MOST_VALIDATION = 10_000  # examples that are cut from a training part
+CPU = torch.device("cpu")
 
 
 def silent(_what: str, _done: int, _total: int) -> None:
     """A `Progress` that shows nothing. A `Progress` is called with an activity, which may end in the unit that is
     counted, such as "reading (images)", and with how many of how many are done."""
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor on `device`, without waiting for what the device does at the time."""
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return (tensor if tensor.is_pinned() else tensor.pin_memory()).to(device, non_blocking=True)
 
 
 def fingerprint(*tensors: Tensor | None) -> str:
@@ -84,16 +92,16 @@ class Share:
         self.part = slice(rank * self.size, (rank + 1) * self.size)
         self._epochs: dict[tuple[int, int], Tensor] = {}
 
-    def index(self, step: int, count: int) -> Tensor:
-        """Which of `count` examples make this process's share of batch `step` (0-based): int64 (size,), a function of
-        (seed, step). Every epoch is a permutation of all examples; batches run across the end of an epoch and are
-        always full."""
+    def index(self, step: int, count: int, device: torch.device = CPU) -> Tensor:
+        """Which of `count` examples make this process's share of batch `step` (0-based): int64 (size,) on `device`, a
+        function of (seed, step). Every epoch is a permutation of all examples; batches run across the end of an epoch
+        and are always full."""
         epoch, offset = divmod(step * self.batch_size + self.part.start, count)
-        taken = self._epoch(epoch, count)[offset : offset + self.size]
+        taken = self._epoch(epoch, count, device)[offset : offset + self.size]
         parts, missing = [taken], self.size - len(taken)
         while missing:
             epoch += 1
-            parts.append(self._epoch(epoch, count)[:missing])
+            parts.append(self._epoch(epoch, count, device)[:missing])
             missing -= len(parts[-1])
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
@@ -101,10 +109,10 @@ class Share:
         """Random numbers for all of batch `step`, the same in every process: what each takes of them is `part`."""
         return np.random.default_rng(derive_seed(self.seed, purpose, step))
 
-    def _epoch(self, epoch: int, count: int) -> Tensor:
+    def _epoch(self, epoch: int, count: int, device: torch.device) -> Tensor:
         if (epoch, count) not in self._epochs:
             self._epochs = {key: order for key, order in self._epochs.items() if key == (epoch - 1, count)}
-            self._epochs[epoch, count] = permutation(self.seed, epoch, count)
+            self._epochs[epoch, count] = permutation(self.seed, epoch, count).to(device)
         return self._epochs[epoch, count]
 
 

@@ -59,12 +59,17 @@ class Run(ABC):
         """Whether this process is the one that writes."""
 
     @abstractmethod
-    def prepare(self, *objects: object) -> Any:
+    def prepare(self, *objects: object, find_unused_parameters: bool = False) -> Any:
         """Make modules and optimisers ready for the device, mixed precision and data parallel; call it once for each.
 
         Returns them in the same order (one alone, not in a tuple). Call a prepared module, not the original: with
-        several processes it is the wrapped one that keeps them together. On a resume the optimisers' states are
-        loaded here.
+        several processes it is the wrapped one that keeps them together, and with mixed precision it is the one that
+        computes in it. The original stays in float32, as gradients of gradients need it. On a resume the optimisers'
+        states are loaded here.
+
+        Args:
+            find_unused_parameters: whether a step may leave parameters of the modules unused
+                (`torch.nn.parallel.DistributedDataParallel`).
         """
 
     @abstractmethod
@@ -91,6 +96,21 @@ class Run(ABC):
         """`loss.backward()`, scaled where the precision needs it."""
 
     @abstractmethod
+    def parts(self, batch: Tensor, count: int) -> Iterator[Tensor]:
+        """Up to `count` parts of a batch (B, ...), for gradients that are added up over several passes. Several
+        processes take the mean of their gradients once, behind the last::
+
+            for part in run.parts(batch.tokens, 4):
+                run.backward(loss_of(part) * len(part) / len(batch))
+        """
+
+    @abstractmethod
+    def clip(self, optimizer: torch.optim.Optimizer, max_norm: float) -> Tensor:
+        """Scale the gradients of a prepared optimiser's parameters so that their norm is at most `max_norm`, between
+        `backward` and `optimizer.step()`. Returns the norm before, a scalar on the device; 0 where float16 overflowed,
+        and the step is left out."""
+
+    @abstractmethod
     def log(self, **values: Tensor | float) -> None:
         """Note scalars of the current step. Their means are written every `--log-every` steps, and only then read off
         the device; one that is not finite ends the run with the step at which it was."""
@@ -102,7 +122,7 @@ class Run(ABC):
 
     @abstractmethod
     def compile(self, function: F) -> F:
-        """`function`, compiled where the device gains from it (CUDA); as it is elsewhere."""
+        """`function`, compiled where `--compile` asks for it; as it is elsewhere."""
 
     @abstractmethod
     def count_flops(self, flops: float) -> None:

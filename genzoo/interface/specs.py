@@ -43,6 +43,14 @@ class TrainOptions:
         help="Arithmetic of the forward pass; auto is bfloat16 on CUDA that has it, else float32.",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
+    compile: str = option(
+        "auto",
+        help="Compile the networks (torch.compile); auto: on CUDA, for 2,000 steps or more.",
+        choices=("auto", "on", "off"),
+    )
+    deterministic: bool = option(
+        False, help="Take only operations that give the same bits each time, also on CUDA; slower there."
+    )
     seed: int = option(0, help="The run is a function of this number.", minimum=0, maximum=2**31 - 1)
     runs_dir: str | None = option(None, help="Folder of runs. Default: GENZOO_RUNS_DIR, or runs.")
     name: str | None = option(None, help="The run's name. Default: model, data and time.")

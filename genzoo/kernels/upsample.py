@@ -25,6 +25,9 @@ class Upsample(nn.Module):
 
     def forward(self, hidden: Tensor, output_size: object = None) -> Tensor:
         """(B, C, H, W) -> (B, C, 2H, 2W)."""
+        if hidden.device.type != "cpu":  # fewer multiplications are known to be faster on CPUs alone
+            upsampled = F.interpolate(hidden, scale_factor=2.0, mode="nearest")
+            return F.conv2d(upsampled, self.conv.weight, self.conv.bias, padding=1)
         weight = torch.einsum("ku,lv,oiuv->iokl", self.sums, self.sums, self.conv.weight)
         weight = weight.contiguous(memory_format=torch.channels_last)
         return F.conv_transpose2d(hidden, weight, self.conv.bias, stride=2, padding=1)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from genzoo.interface.dataset import Batch, Dataset, Part, Progress, Share, silent
+from genzoo.interface.dataset import Batch, Dataset, Part, Progress, Share, silent, to_device
 from genzoo.interface.errors import GenzooError, UsageError
 from genzoo.interface.specs import DataSpec
 from genzoo.text.tokens import Tokenizer
@@ -188,6 +188,6 @@ def windows(
     """The passages of `length` tokens that begin at `starts` (B,): int64 (B, length) on `device`."""
     if isinstance(tokens, Tensor):
         every = tokens.unfold(0, length, 1)
-        return every[torch.from_numpy(starts).to(tokens.device)].to(device, torch.int64)
+        return every[to_device(torch.from_numpy(starts), tokens.device)].to(device, torch.int64)
     passages = np.stack([tokens[start : start + length] for start in starts])
-    return torch.from_numpy(passages.astype(np.int64)).to(device)
+    return to_device(torch.from_numpy(passages.astype(np.int64)), device)

@@ -58,8 +58,8 @@ class Between(Engine):
             state = run.resumed.state
             run.logbook.load_state_dict(state["logbook"])
             run.seconds, run.seconds_between = state["seconds"], state.get("seconds_between", 0.0)
-            if run.accelerator.scaler is not None and "scaler" in state:
-                run.accelerator.scaler.load_state_dict(state["scaler"])
+            if run.processes.scaler is not None and "scaler" in state:
+                run.processes.scaler.load_state_dict(state["scaler"])
             if run.processes.rank < len(state["random"]):
                 restore_random_state(state["random"][run.processes.rank], run.device)
             run.resumed = None
@@ -74,7 +74,7 @@ class Between(Engine):
         if run.processes.number > 1:
             if run.step % STOP_CHECK:
                 return
-            number = max(run.processes.from_all(number))
+            number = run.processes.largest(number)
         if not number:
             return
         if self._saved_step != run.step:
@@ -89,6 +89,8 @@ class Between(Engine):
     def after_step(self) -> None:
         """Log, score, draw and save where it is time to."""
         run, options = self.run, self.run.options
+        if run.processes.scaler is not None:
+            run.processes.scaler.end_step()
         last = run.step == run.steps_total
         log, score, sample, save = (
             bool(every) and run.step % every == 0
@@ -177,15 +179,15 @@ class Between(Engine):
                 "seconds": run.seconds,
                 "seconds_between": run.seconds_between,
             }
-            if run.accelerator.scaler is not None:
-                state["scaler"] = run.accelerator.scaler.state_dict()
+            if run.processes.scaler is not None:
+                state["scaler"] = run.processes.scaler.state_dict()
             path = checkpoint.save(run.folder, run.step, state, run.options.keep)
             self.save_model()
             run.folder.update(
                 step=run.step, seconds=round(run.seconds, 3), seconds_between=round(run.seconds_between, 3)
             )
             self.tell("genzoo_run_saved", step=run.step, folder=path)
-        run.accelerator.wait_for_everyone()
+        run.processes.wait()
         self._saved_step = run.step
 
     def save_model(self, best: dict[str, object] | None = None) -> None:

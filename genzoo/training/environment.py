@@ -12,7 +12,7 @@ from genzoo.interface.errors import GenzooWarning
 from genzoo.kernels.devices import peak_flops
 from genzoo.kernels.linear import onednn_is_faster
 from genzoo.runs.folder import RunFolder
-from genzoo.training.processes import Processes
+from genzoo.training.processes import PRECISIONS, Processes
 
 
 def environment(plugin: str, processes: Processes) -> dict[str, object]:
@@ -24,7 +24,7 @@ def environment(plugin: str, processes: Processes) -> dict[str, object]:
         "device": device.type,
         "device_name": name,
         "peak_flops": peak_flops(device),
-        "precision": processes.accelerator.mixed_precision,
+        "precision": PRECISIONS[processes.dtype],
         "processes": processes.number,
         "threads": torch.get_num_threads(),
         "linear": "onednn" if device.type == "cpu" and onednn_is_faster() else "torch",

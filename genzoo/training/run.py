@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import torch
-from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 
 from genzoo.interface.dataset import Batch, Dataset, Share
@@ -22,10 +22,12 @@ from genzoo.kernels.devices import peak_flops
 from genzoo.runs.folder import RunFolder
 from genzoo.training.average import EMA
 from genzoo.training.logbook import Logbook
+from genzoo.training.precision import Autocast
 from genzoo.training.processes import Processes
 
 F = TypeVar("F", bound=Callable[..., object])
 SIGTERM = 15
+STEPS_TO_COMPILE = 2000  # of a training that is compiled by itself: compiling takes from seconds to a minute
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,13 @@ class TrainingRun(Run):
         return self.processes.is_main
 
     @property
-    def accelerator(self) -> Accelerator:
-        """Accelerate's, for mixed precision and data parallel."""
-        return self.processes.accelerator
+    def compiles(self) -> bool:
+        """Whether `compile` does. By itself it does on CUDA, in trainings that last longer than compiling does."""
+        match self.options.compile:
+            case "auto":
+                return self.device.type == "cuda" and self.steps_total >= STEPS_TO_COMPILE
+            case choice:
+                return choice == "on"
 
     # Steps
 
@@ -114,20 +120,21 @@ class TrainingRun(Run):
 
     # Models and optimisers
 
-    def prepare(self, *objects: object) -> Any:
-        ready = tuple(self._prepared(item) for item in objects)
+    def prepare(self, *objects: object, find_unused_parameters: bool = False) -> Any:
+        ready = tuple(self._prepared(item, find_unused_parameters) for item in objects)
         return ready[0] if len(ready) == 1 else ready
 
-    def _prepared(self, item: object) -> object:
+    def _prepared(self, item: object, find_unused_parameters: bool) -> object:
+        processes = self.processes
         if isinstance(item, nn.Module):
-            wrapped = self.processes.number > 1 or self.accelerator.mixed_precision != "no"
-            return self.accelerator.prepare_model(item, device_placement=False) if wrapped else item
+            module = item if processes.dtype is None else Autocast(item, self.device, processes.dtype)
+            return processes.together(module, find_unused_parameters)
         if not isinstance(item, torch.optim.Optimizer):
             raise TypeError(f"run.prepare takes modules and optimisers, not {type(item).__name__}")
         if self.resumed is not None:
             self._restore(item, self.resumed)
         self.optimizers.append(item)
-        return item if self.accelerator.scaler is None else self.accelerator.prepare_optimizer(item)
+        return item if processes.scaler is None else AcceleratedOptimizer(item, False, processes.scaler)
 
     def _restore(self, optimizer: torch.optim.Optimizer, resumed: Checkpoint) -> None:
         """Load the state of the next optimiser; of edited options not the learning rate and the like, which it has."""
@@ -163,13 +170,25 @@ class TrainingRun(Run):
                 value.load_state_dict(saved)
 
     def backward(self, loss: Tensor) -> None:
-        if self.accelerator.scaler is None:
-            loss.backward()  # type: ignore[no-untyped-call]
-        else:
-            self.accelerator.backward(loss)
+        scaler = self.processes.scaler
+        (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+
+    def parts(self, batch: Tensor, count: int) -> Iterator[Tensor]:
+        parts = batch.chunk(count)
+        for number, part in enumerate(parts, start=1):
+            self.processes.average_gradients(number == len(parts))
+            yield part
+
+    def clip(self, optimizer: torch.optim.Optimizer, max_norm: float) -> Tensor:
+        scaler = self.processes.scaler
+        if scaler is not None:
+            scaler.unscale_(cast(AcceleratedOptimizer, optimizer).optimizer)
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        norm = nn.utils.clip_grad_norm_(parameters, max_norm)
+        return norm if scaler is None else torch.where(norm.isfinite(), norm, 0)  # the step is left out
 
     def compile(self, function: F) -> F:
-        return cast(F, torch.compile(function)) if self.device.type == "cuda" else function
+        return cast(F, torch.compile(function)) if self.compiles else function
 
     # What is said and seen
 
@@ -177,7 +196,9 @@ class TrainingRun(Run):
         self.logbook.note(self.step + 1, values)
 
     def count_flops(self, flops: float) -> None:
-        self.logbook.flops_per_step, self.logbook.peak = flops, peak_flops(self.device)
+        peak = peak_flops(self.device)
+        self.logbook.flops_per_step = flops
+        self.logbook.peak = None if peak is None else peak * self.processes.number
 
     @contextmanager
     def as_sampled(self) -> Iterator[None]:

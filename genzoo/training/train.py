@@ -26,7 +26,7 @@ from genzoo.sampling.model import build_model, class_of
 from genzoo.training.between import Between, stop_signals
 from genzoo.training.environment import environment, warn_of_changes
 from genzoo.training.plan import Plan, in_words, plan, plan_resume
-from genzoo.training.processes import Processes
+from genzoo.training.processes import Processes, processes_of
 from genzoo.training.run import Checkpoint, TrainingRun
 
 
@@ -98,22 +98,30 @@ def resume(
 
 def carry_out(planned: Plan, watchers: Sequence[object] = (), progress: Progress = silent) -> RunFolder:
     """Do the training that is planned, or what is left of it; see `train` and `resume`."""
-    processes = Processes(planned.training)
-    if planned.folder is None:
-        config, training = class_of(planned.spec).settled(planned.config, planned.training)
-        planned = replace(planned, config=config, training=training)
     with ExitStack() as held:
-        held.enter_context(processes.own_global_state(planned.training.threads))
-        if planned.folder is not None and processes.is_main:
+        processes = held.enter_context(processes_of(planned.training))
+        if planned.folder is None:
+            config, training = class_of(planned.spec).settled(planned.config, planned.training)
+            planned = replace(planned, config=config, training=training)
+        elif processes.is_main:
             held.enter_context(planned.folder.hold())
-        kept = {} if planned.folder is None else planned.folder.kept()
-        data = processes.main_first(lambda: open_data(planned.modality, planned.training, kept, progress))
-        run = (_begun if planned.folder is None else _resumed)(planned, *data, processes)
+        run = (_begun if planned.folder is None else _resumed)(planned, *_data(planned, processes, progress), processes)
         if planned.folder is None and processes.is_main:
             held.enter_context(run.folder.hold())
         between = Between(run, registry().watch(list(watchers)))
         held.enter_context(stop_signals(run))
         return _fit(run, between)
+
+
+def _data(planned: Plan, processes: Processes, progress: Progress) -> tuple[Dataset, DataSpec]:
+    """The data. The main process is first, so that what must be fetched, or learnt from them, is so once."""
+    kept = {} if planned.folder is None else planned.folder.kept()
+    if processes.is_main:
+        data = open_data(planned.modality, planned.training, kept, progress)
+    kept = processes.from_main(dict(data[0].kept()) if processes.is_main else kept)
+    if not processes.is_main:
+        data = open_data(planned.modality, planned.training, kept, progress)
+    return data
 
 
 def _begun(planned: Plan, dataset: Dataset, data: DataSpec, processes: Processes) -> TrainingRun:
@@ -128,7 +136,7 @@ def _begun(planned: Plan, dataset: Dataset, data: DataSpec, processes: Processes
     path = Path(processes.from_main(str(path)))
     if processes.is_main:
         create(path, _record(replace(planned, training=training), data, model, processes), dataset.kept())
-    processes.accelerator.wait_for_everyone()
+    processes.wait()
     return TrainingRun(RunFolder(path), training, dataset.place(processes.device), data, model, processes)
 
 

@@ -164,7 +164,6 @@ class Diffusion(Generator):
         average = genzoo.EMA(self.unet, config.ema_decay) if config.ema_decay else None
         if average is not None:
             run.track(average=average)
-        parameters = list(self.unet.parameters())
         for batch in run.batches():
             factor = self.learning_rate_factor(run.step, run.steps_total)
             optimizer.param_groups[0]["lr"] = config.learning_rate * factor
@@ -175,7 +174,7 @@ class Diffusion(Generator):
             loss = self.loss(prediction.float(), self.target(clean, noise, t), t)
             optimizer.zero_grad()
             run.backward(loss)
-            gradient_norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_gradient_norm)
+            gradient_norm = run.clip(optimizer, config.max_gradient_norm)
             optimizer.step()
             if average is not None:
                 average.update()

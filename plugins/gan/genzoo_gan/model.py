@@ -82,16 +82,15 @@ class Player:
     """One of the two networks in training, with its optimiser.
 
     Attributes:
-        network: as the run prepared it; `compiled` is the same, compiled where the device gains from it.
+        compiled: the network as the run prepared it, compiled where `--compile` asks for it.
         learning_rate: at the start.
     """
 
     def __init__(self, run: Run, network: nn.Module, learning_rate: float, betas: tuple[float, float]) -> None:
         optimizer = torch.optim.Adam(network.parameters(), learning_rate, betas, fused=True)
-        self.network: nn.Module
         self.optimizer: torch.optim.Adam
-        self.network, self.optimizer = run.prepare(network, optimizer)
-        self.compiled = run.compile(self.network)
+        prepared, self.optimizer = run.prepare(network, optimizer)
+        self.compiled = run.compile(prepared)
         self.learning_rate = learning_rate
 
     def scale_learning_rate(self, factor: float) -> None:
@@ -190,7 +189,7 @@ class GAN(Generator):
         if self.predicted_categories:
             total = total + self.mutual_information_loss(fake_logits[:, 1:], category)
         real, fake = images.chunk(2)  # as D saw them
-        for penalty in self.discriminator_penalties(run, discriminator, real, fake, labels):
+        for penalty in self.discriminator_penalties(run, real, fake, labels):
             total = total + penalty
         discriminator.update(run, total)
         return loss, real_scores.detach(), fake_scores.detach()
@@ -229,13 +228,11 @@ class GAN(Generator):
         loss: Tensor = self.config.category_loss * F.cross_entropy(category_logits, category)
         return loss
 
-    def discriminator_penalties(
-        self, run: Run, discriminator: Player, real: Tensor, fake: Tensor, labels: Tensor | None
-    ) -> Iterator[Tensor]:
+    def discriminator_penalties(self, run: Run, real: Tensor, fake: Tensor, labels: Tensor | None) -> Iterator[Tensor]:
         """The weighted penalties on D's gradients at images (B, C, H, W) that are due at this step."""
 
-        def scores(images: Tensor) -> Tensor:  # not compiled: it is differentiated twice
-            logits: Tensor = discriminator.network(images, labels)
+        def scores(images: Tensor) -> Tensor:  # not compiled, and in float32: it is differentiated twice
+            logits: Tensor = self.discriminator(images, labels)
             return logits[:, :1]
 
         config = self.config

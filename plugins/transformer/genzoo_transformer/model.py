@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 import genzoo
 from genzoo import DataSpec, Generator, RandomStreams, Run, TextTrainOptions, TokenData, Tokenizer, TrainOptions
@@ -64,7 +64,7 @@ class Transformer(Generator):
         assert isinstance(run.dataset, TokenData), "the model's modality is text"
         network, optimizer = run.prepare(self.network, self.optimizer())
         network = run.compile(network)
-        parameters, bits = list(self.network.parameters()), run.dataset.bits_per_character
+        bits = run.dataset.bits_per_character
         tokens_of_batch = run.options.batch_size * config.context_length
         run.count_flops(self.network.flops_per_token(config.context_length) * tokens_of_batch)
         for batch in run.batches(length=config.context_length + 1):
@@ -72,11 +72,11 @@ class Transformer(Generator):
                 group["lr"] = config.learning_rate * self.rate(run.step, run.steps_total)
             optimizer.zero_grad()
             loss = torch.zeros((), device=run.device)
-            for tokens in batch.tokens.chunk(config.accumulation):  # (B / accumulation, T + 1)
+            for tokens in run.parts(batch.tokens, config.accumulation):  # (B / accumulation, T + 1)
                 part_loss = network(tokens[:, :-1], tokens[:, 1:]) * len(tokens) / len(batch)
                 run.backward(part_loss)
                 loss += part_loss.detach()
-            gradient_norm = nn.utils.clip_grad_norm_(parameters, config.max_gradient_norm)
+            gradient_norm = run.clip(optimizer, config.max_gradient_norm)
             optimizer.step()
             run.log(loss=loss, bits_per_character=loss * bits, gradient_norm=gradient_norm)
 
