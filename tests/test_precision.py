@@ -1,4 +1,4 @@
-"""float16 with scaled gradients, on a CPU in place of a GPU; what a run changes for the whole program and gives back."""
+"""float16 with scaled gradients, on a CPU in place of a GPU; what a run changes for the whole program and restores."""
 
 import os
 from types import SimpleNamespace
