@@ -12,7 +12,7 @@ import click
 
 from genzoo.cli.options import Commands, once
 from genzoo.cli.output import escape_the_unknown, printable, say
-from genzoo.interface.errors import GenzooError, GenzooWarning, unknown
+from genzoo.interface.errors import GenzooError, GenzooWarning, one_line, unknown
 from genzoo.interface.specs import load_target
 from genzoo.interface.version import __version__
 from genzoo.registry.plugins import registry
@@ -95,7 +95,11 @@ def main() -> None:
         _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("stopped", 130)
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, TypeError) as error:
+        if "MPS" in str(
+            error
+        ):  # "The operator 'aten::...' is not currently implemented for the MPS device", no float64
+            _fail(f"this device cannot do it ({one_line(error)}); give --device cpu", 1)
         if not isinstance(error, MemoryError) and not re.search("out of memory|can't allocate memory", str(error)):
             raise
         _fail("out of memory; try a smaller model, --batch-size or --image-size", 1)

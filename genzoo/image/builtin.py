@@ -109,7 +109,9 @@ def _torchvision_datasets() -> ModuleType:
         try:
             installed = version("torchvision")
         except PackageNotFoundError:
-            raise GenzooError("this data set needs torchvision; pip install torchvision") from None
+            raise GenzooError(
+                "this data set needs torchvision, which is not installed; pip install 'genzoo[torchvision]'"
+            ) from None
         raise GenzooError(
             f"torchvision {installed} does not go with torch {torch.__version__}: install the one built for it"
             f" ({one_line(error)})"

@@ -11,8 +11,11 @@ import io
 import shlex
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, BinaryIO, TextIO, cast
 
 from genzoo.interface.errors import GenzooError, UsageError
@@ -207,10 +210,16 @@ def content_of(path: Path) -> BinaryIO:
     if magic.startswith(GZIP):
         return cast(BinaryIO, gzip.open(path))
     if magic.startswith(ZSTD):
-        import zstandard
-
-        return cast(BinaryIO, zstandard.open(path))
+        return cast(BinaryIO, _zstd(path).open(path))
     return open(path, "rb")
+
+
+def _zstd(path: Path) -> ModuleType:
+    """Python's own module from 3.14 on, else the package zstandard. Raises `GenzooError` without either."""
+    for name in ("compression.zstd", "zstandard"):
+        with suppress(ModuleNotFoundError):
+            return import_module(name)
+    raise GenzooError(f"{path} is compressed with zstd, which this Python needs zstandard for; pip install zstandard")
 
 
 def opened(path: Path, encoding: str) -> TextIO:

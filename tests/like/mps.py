@@ -1,12 +1,14 @@
-"""A stand-in for MPS, which has no float64 and no complex128: `with mps():`.
+"""A stand-in for MPS, which has no float64, no complex128 and not every operation: `with mps():`.
 
-The device is `cpu:0`. What is moved or made there is marked, and so is all that is worked out from it; `.cpu()` takes
-the mark away. A marked tensor of a type that MPS does not have is refused as MPS refuses it. This is no proof for MPS:
-an operation that MPS lacks otherwise, or that it works out wrong, is not seen, nor are gradients.
+Tensors lie on the CPU. What is moved to "mps" or made there is marked, says that it is on "mps", and so does all that
+is worked out from it; `.cpu()` takes the mark away. A marked tensor of a type that MPS does not have is refused as MPS
+refuses it, and so are a marked and an unmarked tensor in one operation, and operations that MPS lacks. This is no proof
+for MPS: what MPS works out wrong is not seen, nor an operation that it lacks and `LACKING` does not name.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -17,14 +19,13 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-import genzoo
-
-model = import_module("genzoo.sampling.model")
-processes = import_module("genzoo.training.processes")
-train = import_module("genzoo.training.train")
-
-DEVICE = torch.device("cpu", 0)
+DEVICE, CPU = torch.device("mps"), torch.device("cpu")
 MISSING = (torch.float64, torch.complex128)
+LACKING = (torch.linalg.eigvals, torch.linalg.eig, torch.linalg.lstsq, torch.histogram)
+"""Some of what "MPS operators coverage" (PyTorch's issue 141287) does not have."""
+TOGETHER = {"add", "sub", "mul", "div", "__add__", "__sub__", "__mul__", "__truediv__", "matmul", "linear", "conv2d",
+            "where", "cat", "stack", "searchsorted", "lerp"}  # fmt: skip
+"""Operations of which all tensors must be on one device."""
 
 
 def on_device(value: object) -> bool:
@@ -38,11 +39,24 @@ def mark(value: object) -> None:
     """Mark tensors. Raises `TypeError` for one that MPS cannot hold."""
     if isinstance(value, Tensor):
         if value.dtype in MISSING:
-            raise TypeError(f"Cannot convert a MPS Tensor to {value.dtype}: the MPS framework does not support it")
+            raise TypeError(
+                f"Cannot convert a MPS Tensor to {value.dtype} dtype as the MPS framework doesn't support"
+                f" {value.dtype}. Please use float32 instead."
+            )
         value._on_mps = True
     elif isinstance(value, (list, tuple)):
         for item in value:
             mark(item)
+
+
+def is_device(value: object, kind: str) -> bool:
+    """Whether an argument names a device of a kind."""
+    return isinstance(value, (str, torch.device)) and str(value).partition(":")[0] == kind
+
+
+def elsewhere(value: object) -> bool:
+    """Whether a tensor is on the CPU and of one dimension at least; numbers may be mixed in."""
+    return isinstance(value, Tensor) and value.ndim > 0 and not on_device(value)
 
 
 class LikeMPS(TorchFunctionMode):
@@ -50,35 +64,38 @@ class LikeMPS(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> object:
         kwargs = kwargs or {}
-        result = function(*args, **kwargs)
-        if function == Tensor.device.__get__:
-            return DEVICE if on_device(args[0]) else result
+        if function in (torch.device, torch._C._nn._parse_to):  # they give a device
+            return function(*args, **kwargs)
         every = (*args, *kwargs.values())
-        devices = [
-            torch.device(x)
-            for x in every
-            if isinstance(x, torch.device) or (isinstance(x, str) and x in ("cpu", "cpu:0"))
-        ]
-        if function == Tensor.cpu or (function == Tensor.to and torch.device("cpu") in devices):
+        moves = function in (Tensor.to, Tensor.copy_, Tensor.data.__set__, Tensor.grad.__set__)
+        if function == Tensor.device.__get__:
+            return DEVICE if on_device(args[0]) else function(*args)
+        if function in LACKING and any(map(on_device, every)):
+            raise NotImplementedError(
+                f"The operator 'aten::{function.__name__}' is not currently implemented for the MPS device."
+            )
+        if any(map(on_device, every)) and any(map(elsewhere, every)) and not moves and function.__name__ in TOGETHER:
+            raise RuntimeError(f"Expected all tensors to be on the same device ({function.__name__})")
+        to_device = any(is_device(value, "mps") for value in every)
+        args = [CPU if is_device(value, "mps") else value for value in args]
+        result = function(*args, **{k: CPU if is_device(v, "mps") else v for k, v in kwargs.items()})
+        if function == Tensor.data.__set__:
+            args[0]._on_mps = on_device(args[1])
+        elif function == Tensor.copy_:
+            pass
+        elif function == Tensor.cpu or (function == Tensor.to and any(is_device(value, "cpu") for value in every)):
             return result.view_as(result) if on_device(result) else result
-        if DEVICE in devices or any(map(on_device, every)):
+        elif to_device or any(map(on_device, every)):
             mark(result)
         return result
 
 
 @contextmanager
 def mps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Within, trainings and loaded models are on the stand-in device."""
-
-    def build_model(*args: Any, **kwargs: Any) -> genzoo.Generator:
-        built = plain_build(*args, **kwargs)
-        mark([*built.parameters(), *built.buffers()])
-        return built
-
-    plain_build = model.build_model
-    monkeypatch.setattr(model, "build_model", build_model)
-    monkeypatch.setattr(train, "build_model", build_model)
-    monkeypatch.setattr(model, "choose_device", lambda _: DEVICE)
-    monkeypatch.setattr(processes, "choose_device", lambda _: DEVICE)
+    """Within, there is a device "mps", which `--device auto` takes."""
+    devices = import_module("genzoo.kernels.devices")
+    monkeypatch.setattr(devices.torch.backends.mps, "is_available", functools.cache(lambda: True))
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: torch.get_rng_state())
+    monkeypatch.setattr(torch.mps, "set_rng_state", lambda state: torch.set_rng_state(state))
     with LikeMPS():
         yield

@@ -10,21 +10,29 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    GPT2Config,
-    LlamaConfig,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
-from transformers.cache_utils import DynamicCache, StaticCache
-from transformers.utils import logging
 
 from genzoo import GenzooError, Tokenizer, one_line
 from genzoo_transformer import TransformerOptions
 from genzoo_transformer.network import Layout, Network, cross_entropy
+
+try:
+    from transformers import (
+        AutoConfig,
+        AutoModelForCausalLM,
+        GPT2Config,
+        LlamaConfig,
+        PreTrainedConfig,
+        PreTrainedModel,
+        PreTrainedTokenizerFast,
+    )
+    from transformers.cache_utils import DynamicCache, StaticCache
+    from transformers.utils import logging
+except ModuleNotFoundError as error:
+    if error.name != "transformers":
+        raise
+    raise GenzooError(
+        "this needs Hugging Face transformers, which is not installed; pip install 'genzoo-transformer[huggingface]'"
+    ) from None
 
 NO_DROPOUT = ("resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout", "attention_probs_dropout_prob")
 
