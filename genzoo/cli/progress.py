@@ -72,14 +72,14 @@ def bar() -> Display:
         def get_renderables(self) -> Iterable[RenderableType]:
             """Called by the drawing thread: the run need not say at each step how far it is."""
             if self.run is not None and self.tasks:
-                self.update(self.task_ids[-1], completed=self.run.step)
+                self.update(self.task_ids[0], completed=self.run.step)
             return super().get_renderables()
 
     class Bar:
         def __init__(self) -> None:
             self._console = Console(stderr=True)
             self._progress = RunProgress(
-                TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(),
+                TextColumn("{task.description}", markup=False), BarColumn(20), MofNCompleteColumn(),
                 TimeRemainingColumn(compact=True), TextColumn("{task.fields[note]}", markup=False),
                 console=self._console, refresh_per_second=5,
             )  # fmt: skip

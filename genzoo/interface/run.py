@@ -84,6 +84,12 @@ class Run(ABC):
         (`GeneratorSpec.mini_batches` is false)."""
 
     @abstractmethod
+    def sweeps(self, activity: str, most: int) -> Iterator[int]:
+        """What a model does behind its last step, such as a fit to all data, an item a part of it, of which there are
+        at most so many. The progress display shows it as `activity`, its unit in brackets at the end; between two
+        parts a stop is answered, and a resume begins with the first again."""
+
+    @abstractmethod
     def training_examples(self, count: int) -> Iterator[Batch]:
         """The first `count` training examples, or all there are, in their own order: batches on the device, each of up
         to 250 `examples` with their `labels` (of images `images` too)::

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
+from genzoo.interface.dataset import Progress, silent
 from genzoo.interface.errors import Diverged, Interrupted
 from genzoo.interface.randomness import random_state, restore_random_state
 from genzoo.interface.specs import VALIDATION
@@ -37,17 +38,18 @@ class Between(Engine):
     Args:
         run: it becomes its engine.
         watch: calls a `genzoo_run_...` hook of all who watch, and returns what failed.
+        progress: is told of what is done behind the last step.
     """
 
-    def __init__(self, run: TrainingRun, watch: Watch) -> None:
-        self.run, self._watch = run, watch
+    def __init__(self, run: TrainingRun, watch: Watch, progress: Progress = silent) -> None:
+        self.run, self._watch, self._progress = run, watch, progress
         run.engine = self
         self._modality = modality_of(run.data.modality)
         self._sample_options = run.model.spec.sample_options()
         self._began, self._saved_step = False, run.step if run.resumed else -1
         self._clock = self._logged = time.perf_counter()
 
-    # The three moments
+    # The moments
 
     def begin(self) -> None:
         """Once, before the first step. On a resume, what is left of the checkpoint is loaded."""
@@ -116,6 +118,12 @@ class Between(Engine):
             self.save()
         now = time.perf_counter()
         run.seconds_between, self._clock = run.seconds_between + now - self._clock, now
+
+    def before_sweep(self, activity: str, done: int, total: int) -> None:
+        """Say how far it is; stop, if someone asked for it, where one process decides that alone."""
+        self._progress(activity, done, total)
+        if self.run.processes.number == 1:
+            self.before_step()
 
     # What is done then
 

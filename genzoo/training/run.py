@@ -115,6 +115,11 @@ class TrainingRun(Run):
             self.step += 1
             self.engine.after_step()
 
+    def sweeps(self, activity: str, most: int) -> Iterator[int]:
+        for sweep in range(most):
+            self.engine.before_sweep(activity, sweep, most)
+            yield sweep
+
     def training_examples(self, count: int) -> Iterator[Batch]:
         return self.dataset.examples("train", self.device, count)
 
@@ -235,3 +240,6 @@ class Engine:
 
     def after_step(self) -> None:
         """After each step."""
+
+    def before_sweep(self, activity: str, done: int, total: int) -> None:
+        """Before each part of what is done behind the last step."""

@@ -50,7 +50,7 @@ def train(
         config: a TOML file of options.
         settings: options with less weight than `options`, as `--set` on the command line.
         watchers: objects with any of the methods `genzoo_run_started/logged/saved/ended`.
-        progress: called with (what, done, total) while the data are read.
+        progress: called with (what, done, total) while the data are read, and of what is done behind the last step.
         **options: the model's own options and those every training has, as `genzoo train MODEL --help` lists them.
 
     Returns:
@@ -108,7 +108,7 @@ def carry_out(planned: Plan, watchers: Sequence[object] = (), progress: Progress
         run = (_begun if planned.folder is None else _resumed)(planned, *_data(planned, processes, progress), processes)
         if planned.folder is None and processes.is_main:
             held.enter_context(run.folder.hold())
-        between = Between(run, registry().watch(list(watchers)))
+        between = Between(run, registry().watch(list(watchers)), progress)
         held.enter_context(stop_signals(run))
         return _fit(run, between)
 

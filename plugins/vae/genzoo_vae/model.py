@@ -11,7 +11,6 @@ With labels y (Sohn et al. 2015) both networks are conditioned on them: q(z|x, y
 from __future__ import annotations
 
 import math
-import warnings
 from itertools import pairwise
 from typing import ClassVar, Literal
 
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 
 import genzoo
 from genzoo import DataSpec, Generator, ImageBatch, RandomStreams, Run, kernels
-from genzoo_vae import VAEOptions, VAESampleOptions
+from genzoo_vae import VAEOptions, VAESampleOptions, mixture
 
 CHUNK = 2**24  # pixels that importance sampling decodes at a time
 
@@ -69,21 +68,6 @@ def conv_networks(config: VAEOptions, shape: tuple[int, ...], classes: int) -> t
     inputs = config.latent_dim + classes
     decoder = nn.Sequential(*dense([inputs, *hidden[::-1], math.prod(features)]), nn.Unflatten(1, features), *up)
     return encoder, decoder
-
-
-def gaussian_mixture(points: Tensor, max_components: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights (K,), means (K, D) and covariances (K, D, D) of a Gaussian mixture of up to `max_components`
-    components, fitted to points (N, D) by expectation maximisation. Raises `ValueError` for too few points."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.mixture import GaussianMixture
-
-    components = max(1, min(max_components, len(points) // 50))  # more would learn the images by heart
-    mixture = GaussianMixture(components, reg_covar=1e-4, max_iter=200, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # nearly converged will do
-        mixture.fit(points.numpy())
-    weights, means, covariances = mixture.weights_, mixture.means_, mixture.covariances_
-    return torch.from_numpy(weights), torch.from_numpy(means), torch.from_numpy(covariances)
 
 
 class VAE(Generator):
@@ -223,19 +207,18 @@ class VAE(Generator):
             mu, log_var = self.posterior(self.binarized(batch.examples), labels)
             latents.append(self.reparameterized(mu, log_var))
             classes.append(mu.new_zeros(len(mu)) if labels is None else labels)
-        all_latents, all_classes = torch.cat(latents).cpu().double(), torch.cat(classes).cpu()  # (N, latent_dim), (N,)
+        all_latents, all_classes = torch.cat(latents), torch.cat(classes)  # (N, latent_dim), (N,)
         mixtures, components = self.mixture_weights.shape
         for i in range(mixtures):
             try:
-                points = all_latents[all_classes == i]
-                weights, means, covariances = gaussian_mixture(points, components, run.options.seed)
+                fitted = mixture.fit(all_latents[all_classes == i], components, run.options.seed, run)
             except ValueError as error:
                 of_class = f" of class {self.data.classes[i]}" if self.classes else ""
                 run.warn(f"the mixture prior{of_class} cannot be fitted, so samples come from N(0, I): {error}")
                 continue
-            self.mixture_weights[i].zero_()[: len(weights)] = weights.float()
-            self.mixture_means[i, : len(weights)] = means.float()
-            self.mixture_cholesky[i, : len(weights)] = torch.linalg.cholesky(covariances).float()
+            self.mixture_weights[i].zero_()[: len(fitted.weights)] = fitted.weights.float()
+            self.mixture_means[i, : len(fitted.weights)] = fitted.means.float()
+            self.mixture_cholesky[i, : len(fitted.weights)] = fitted.cholesky.float()
 
     # Sampling
 

@@ -2,6 +2,8 @@
 
 import math
 import shutil
+import signal
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_diverg
 import genzoo
 from genzoo import DataSpec, RandomStreams
 from genzoo.image.builtin import load_mnist_5k
-from genzoo_vae import VAEOptions, VAESampleOptions, measures
+from genzoo_vae import VAEOptions, VAESampleOptions, measures, mixture
 from genzoo_vae.model import VAE, gaussian_kl
 
 
@@ -237,6 +239,89 @@ def test_the_mixture_is_fitted_to_the_encoded_training_data():
     assert (model.mixture_means[0] - codes).abs().max() > 0.1
     again = genzoo.train("vae", steps=40, sample_every=0, prior_components=4)
     assert torch.equal(genzoo.load(again).mixture_means, model.mixture_means)
+
+
+SMALL = {"architecture": "mlp", "hidden_sizes": (16,)}
+
+
+class Sweeps:
+    """What a fit needs of a run."""
+
+    def sweeps(self, activity, most):
+        yield from range(most)
+
+
+def test_the_fit_finds_the_mixture_that_the_points_are_from():
+    torch.manual_seed(0)
+    factors = torch.tensor([[[1.0, 0.0], [0.8, 0.6]], [[0.5, 0.0], [0.0, 2.0]]])
+    means, second = torch.tensor([[4.0, 0.0], [-4.0, 1.0]]), torch.rand(20_000) < 0.7
+    points = means[second.long()] + (factors[second.long()] @ torch.randn(20_000, 2, 1))[:, :, 0]
+    fitted = mixture.fit(points, 2, 0, Sweeps())
+    order = fitted.means[:, 0].argsort(descending=True)
+    assert torch.allclose(fitted.weights[order], torch.tensor([0.3, 0.7]).double(), atol=0.02)
+    assert torch.allclose(fitted.means[order], means.double(), atol=0.1)
+    covariances = (fitted.cholesky @ fitted.cholesky.mT)[order]
+    assert torch.allclose(covariances, (factors @ factors.mT).double(), atol=0.15)
+    truth = torch.stack(
+        [MultivariateNormal(m, scale_tril=f).log_prob(points) for m, f in zip(means, factors, strict=True)], 1
+    )
+    truth = (truth + torch.tensor([0.3, 0.7]).log()).logsumexp(1).mean()
+    assert fitted.log_joint(points.double()).logsumexp(1).mean() > truth - 0.001
+
+
+def test_the_likelihood_of_the_points_rises_with_every_sweep():
+    torch.manual_seed(0)
+    points = torch.randn(500, 3).double() ** 3
+    responsibilities, scores = torch.rand(500, 4).double().softmax(1), []
+    for _ in range(20):
+        log_joint = mixture.maximised(points, responsibilities).log_joint(points)
+        scores.append(log_joint.logsumexp(1).mean().item())
+        responsibilities = log_joint.softmax(1)
+    assert all(after > before - 1e-4 for before, after in pairwise(scores))
+    assert scores[-1] > scores[0] + 0.1
+
+
+def test_the_fit_is_bounded_in_data_and_sweeps():
+    counts = []
+
+    class Counting(Sweeps):
+        def sweeps(self, activity, most):
+            counts.append(most)
+            yield from range(2)
+
+    wide = mixture.fit(torch.randn(3000, 512), 50, 0, Counting())
+    assert (len(wide.weights), counts[0] <= 200) == (2, True)  # two points a dimension, at least, for a component
+    assert counts[0] * len(wide.weights) * 3000 * 512**2 <= 2 * mixture.BUDGET
+
+
+def test_a_stop_while_the_mixture_is_fitted_is_answered_and_the_run_goes_on(monkeypatch):
+    options = {"steps": 20, "sample_every": 0, "eval_every": 0, "prior_components": 3, **SMALL}
+    whole = genzoo.train("vae", name="whole", **options)
+    asked, maximised = [], mixture.maximised
+
+    def asking(*arguments):
+        asked.append(1)
+        if len(asked) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return maximised(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mixture, "maximised", asking)
+        with pytest.raises(genzoo.Interrupted, match="stopped after step 20 of 20.*genzoo resume cut"):
+            genzoo.train("vae", name="cut", **options)
+    assert len(asked) == 2
+    resumed = genzoo.resume("cut")
+    one, other = genzoo.load(whole).state_dict(), genzoo.load(resumed).state_dict()
+    assert resumed.status == "finished"
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_the_bar_tells_of_the_fit():
+    told = []
+    genzoo.train("vae", steps=5, sample_every=0, **SMALL, progress=lambda *facts: told.append(facts))
+    sweeps = [done for activity, done, _ in told if activity == "fitting the prior (sweeps)"]
+    assert sweeps == list(range(len(sweeps)))
+    assert sweeps
 
 
 def test_data_too_few_for_a_mixture_leave_the_prior_as_it_is(tmp_path):
