@@ -146,6 +146,17 @@ def test_a_failing_installation_says_why(genzoo_command, tmp_path):
 # genzoo doctor
 
 
+def test_the_doctor_names_a_torchaudio_that_does_not_go_with_torch(genzoo_command, monkeypatch, tmp_path):
+    assert "torchaudio" not in genzoo_command("doctor").out
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "torchaudio.py").write_text("raise OSError('undefined symbol: aoti')", "utf-8")
+    ill = genzoo_command("doctor")
+    assert ill.status == 1
+    assert re.search(
+        r"torchaudio +does not go with torch .*undefined symbol: aoti.*pip uninstall torchaudio", ill.out, re.S
+    )
+
+
 def test_the_doctor_finds_what_is_wrong(monkeypatch, genzoo_command, install, tmp_path):
     well = genzoo_command("doctor")
     assert well.status == 0, well.out

@@ -68,11 +68,13 @@ def with_torch(wheels, tmp_path_factory):
 def test_wheels_hold_the_package_and_nothing_else(wheels):
     assert [wheel.name.partition("-")[0] for wheel in wheels] == [
         "genzoo",
+        "genzoo_audio",
         "genzoo_dcgan",
         "genzoo_diffusion",
         "genzoo_emoji",
         "genzoo_gan",
         "genzoo_sklearn",
+        "genzoo_speech",
         "genzoo_tensorboard",
         "genzoo_transformer",
         "genzoo_vae",
@@ -83,7 +85,8 @@ def test_wheels_hold_the_package_and_nothing_else(wheels):
         assert all(name.startswith((f"{package}/", f"{package}-0.1.0.dist-info/")) for name in names)
         assert f"{package}/py.typed" in names
         metadata = zipfile.ZipFile(wheel).read(f"{package}-0.1.0.dist-info/METADATA").decode()
-        assert "License-Expression: Apache-2.0" in metadata
+        terms = "GPL-3.0-or-later" if package == "genzoo_speech" else "Apache-2.0"  # as espeak-ng is
+        assert f"License-Expression: {terms}\n" in metadata
         assert "Requires-Python: >=3.11" in metadata
 
 

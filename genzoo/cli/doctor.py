@@ -6,7 +6,9 @@ import platform
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
 from pathlib import Path
 
 from genzoo.interface.errors import GenzooError, one_line, traceback_of
@@ -78,6 +80,7 @@ def _torch() -> Iterator[Finding]:
             False,
             f"install the torchvision built for torch {torch.__version__}",
         )
+    yield from _torchaudio(torch.__version__)
     from genzoo.kernels.devices import choose_device
 
     device = choose_device("auto")
@@ -87,6 +90,18 @@ def _torch() -> Iterator[Finding]:
     else:
         text = f"{device.type}, {torch.get_num_threads()} threads"
     yield Finding("device", text)
+
+
+def _torchaudio(torch_version: str) -> Iterator[Finding]:
+    """Named where it is there: its wheels are built for one torch each, and genzoo does not use it."""
+    if find_spec("torchaudio") is None:
+        return
+    try:
+        import_module("torchaudio")
+        yield Finding("torchaudio", "goes with torch; genzoo does not use it")
+    except Exception as error:
+        state = f"does not go with torch {torch_version}: {one_line(error)}"
+        yield Finding("torchaudio", state, False, "pip uninstall torchaudio; genzoo does not use it")
 
 
 def _folder(name: str, folder: Path) -> Finding:

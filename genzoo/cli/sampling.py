@@ -112,9 +112,12 @@ class Request:
         return cls(folder, count, seed, label, drawing, sampling, writing, path, chat)
 
     def facts(self) -> dict[str, object]:
-        """The provenance of what is drawn."""
+        """The provenance of what is drawn. Free text, such as a prompt or a path, may be a person's own and is left
+        out."""
         label = {} if self.label is None else {"label": self.label}
-        options = {name: value for name, value in self.options.items() if name != PROMPT}
+        known = options_of(self.folder.spec()[0].sample_options).values()
+        free = {option.name for option in known if option.type is str and not option.choices}
+        options = {name: value for name, value in self.options.items() if name not in free}
         return self.folder.provenance(self.seed, **label, **options)
 
 

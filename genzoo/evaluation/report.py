@@ -175,7 +175,15 @@ def _illustrations(result: Evaluation) -> list[str]:
             facts = modality.provenance(path).get("genzoo") or {}
             content = path.read_bytes() if path.suffix == ".png" else as_png(preview, facts)
             lines.append(_image(content, text))
+        if media := modality.spec.write_options.media.get(path.suffix):
+            lines.append(_player(path.read_bytes(), media))
     return lines
+
+
+def _player(content: bytes, media: str) -> str:
+    """What plays a file that is in the page, by an element of the kind that its media type begins with."""
+    kind = media.partition("/")[0]
+    return f'<p><{kind} controls src="data:{media};base64,{base64.b64encode(content).decode()}"></{kind}></p>'
 
 
 def _image(content: bytes, text: str) -> str:

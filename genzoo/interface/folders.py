@@ -23,7 +23,7 @@ AT_A_TIME = 4096  # files that are read before what is not kept is let go
 
 
 def _in_one_line(error: Exception, _path: Path) -> str:
-    return one_line(error)
+    return str(error) if isinstance(error, GenzooError) else one_line(error)
 
 
 def read_files(

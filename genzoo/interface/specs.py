@@ -86,10 +86,12 @@ class WriteOptions:
     """How samples are written. A modality adds its options in a subclass.
 
     `suffixes` are the endings of files that it writes, the first by default. With `printed`, samples are text that is
-    printed where no `--out` is given.
+    printed where no `--out` is given. `media` says of files that a browser plays, by suffix, which media type they are
+    ("audio/wav", "video/mp4"): the page of an evaluation holds them, below their preview.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
+    media: ClassVar[Mapping[str, str]] = {}
     printed: ClassVar[bool] = False
 
     def suffix(self, out: str | None) -> str:

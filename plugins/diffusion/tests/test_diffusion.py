@@ -14,7 +14,8 @@ import genzoo
 from genzoo import DataSpec, RandomStreams, UsageError, kernels
 from genzoo.cli import main
 from genzoo_diffusion import DiffusionOptions, DiffusionSampleOptions, genzoo_generators
-from genzoo_diffusion.model import Diffusion, unet
+from genzoo_diffusion.model import Diffusion
+from genzoo_diffusion.process import unet
 
 TINY = {
     "width": 8, "channel_multipliers": (1, 1), "num_timesteps": 50, "prediction": "noise", "schedule": "linear",
