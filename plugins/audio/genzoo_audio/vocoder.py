@@ -64,11 +64,13 @@ class FrameGenerator(nn.Module):
 
     def forward(self, log_mel: Tensor, samples: int) -> Tensor:
         hidden = self.blocks(self.enter(log_mel / 4 + 1))
-        gain, real, imaginary = self.leave(self.norm(hidden.transpose(1, 2))).transpose(1, 2).chunk(3, dim=1)
-        magnitudes = self.mel.magnitudes(log_mel).clamp_min(FLOOR / 10) * gain.clamp(-8, 8).exp()  # (B, bins, F)
-        length = (real.square() + imaginary.square() + 1e-6).sqrt()
-        spectra = torch.complex(magnitudes * real / length, magnitudes * imaginary / length)
-        return istft(spectra, self.mel.window, samples).clamp(-1, 1)
+        of_frames = self.leave(self.norm(hidden.transpose(1, 2))).transpose(1, 2)  # (B, 3 * bins, F)
+        with torch.autocast(log_mel.device.type, enabled=False):  # spectra are of float32 alone
+            gain, real, imaginary = of_frames.float().chunk(3, dim=1)
+            magnitudes = self.mel.magnitudes(log_mel).clamp_min(FLOOR / 10) * gain.clamp(-8, 8).exp()
+            length = (real.square() + imaginary.square() + 1e-6).sqrt()
+            spectra = torch.complex(magnitudes * real / length, magnitudes * imaginary / length)
+            return istft(spectra, self.mel.window, samples).clamp(-1, 1)
 
 
 class Residual(nn.Module):
