@@ -143,6 +143,33 @@ def test_a_validation_text_has_at_most_a_million_characters(monkeypatch):
     assert data.ends() == {"train": (0, 850), "validation": (850, 900), "test": (900, 1000)}
 
 
+@pytest.mark.parametrize("row", [{"text": "a\ud800b"}, {"messages": [{"role": "user", "content": "\udc00"}]}])
+def test_half_a_character_is_said_with_its_line(tmp_path, row):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"text": "whole"}) + "\n" + json.dumps(row) + "\n", "utf-8")
+    with pytest.raises(GenzooError, match=r"rows.jsonl, line 2: .ud[8c]00 is half of a character and no text; mend it"):
+        read(path)
+    with pytest.raises(GenzooError, match=r"the text, 5 characters on: .ud800 is half of a character"):
+        TextData.of(lambda: iter(["whole", "a\ud800"]))
+
+
+def test_a_file_is_decoded_once_until_it_changes(tmp_path, monkeypatch):
+    """Looked at before torch, read, and cut into tokens."""
+    readings, opened = [], sources.opened
+    monkeypatch.setattr(sources, "opened", lambda path, encoding: readings.append(path.name) or opened(path, encoding))
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(f"all of {name}\n" * 9, "utf-8")
+    options = TextTrainOptions(data=str(tmp_path))
+    for _ in range(2):
+        sources.check((tmp_path,), options)
+        dataset, _ = read(tmp_path)
+        assert part(dataset.text, "train").startswith("all of a.txt\n")
+    assert readings == ["a.txt", "b.txt"]
+    (tmp_path / "b.txt").write_text("something else\n" * 9, "utf-8")
+    assert "something" in "".join(part(read(tmp_path)[0].text, name) for name in PARTS)
+    assert readings == ["a.txt", "b.txt"] * 2
+
+
 def test_the_share_of_validation_is_an_option_and_tokens_are_those_of_each_part(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("".join(f"line {i} é\n" for i in range(200)), "utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from torch import Tensor
 from genzoo.interface.dataset import Batch, Dataset, Part, Progress, Share, silent, to_device
 from genzoo.interface.errors import GenzooError, UsageError
 from genzoo.interface.specs import DataSpec
+from genzoo.text.sources import Survey, survey
 from genzoo.text.tokens import Tokenizer
 
 TEST = 0.1  # of the characters, the last
@@ -33,6 +33,7 @@ class TextData:
         pieces: gives the text in parts, anew at each call.
         characters: how many it has.
         fingerprint: the SHA-256 of its UTF-8.
+        alphabet: the characters that it has.
         validation: the share of what is not for test that is the validation part, at most 1,000,000 characters.
         origin: what it was read from, in words.
         special_tokens: texts that are a token each, such as those before the messages of a conversation.
@@ -41,6 +42,7 @@ class TextData:
     pieces: Callable[[], Iterator[str]]
     characters: int
     fingerprint: str
+    alphabet: frozenset[str]
     validation: float = 0.1
     origin: str = ""
     special_tokens: tuple[str, ...] = ()
@@ -52,15 +54,10 @@ class TextData:
         Raises `GenzooError` if it is empty.
         """
         pieces = partial(_whole, text) if isinstance(text, str) else text
-        digest, count, done = hashlib.sha256(), 0, 0
-        for piece in pieces():
-            raw = piece.encode()
-            digest.update(raw)
-            count, done = count + len(piece), done + len(raw)
-            progress("reading text (bytes)", min(done, total), total)
-        if count < 3:
+        result = survey(pieces(), progress, total)
+        if result is None:
             raise GenzooError("the data hold no text")
-        return cls(pieces=pieces, characters=count, fingerprint=digest.hexdigest())
+        return text_of(result, pieces)
 
     def ends(self) -> dict[Part, tuple[int, int]]:
         """The characters of each part, from and to."""
@@ -75,15 +72,24 @@ class TextData:
 
     def part(self, part: Part) -> Iterator[str]:
         """The text of a part, in pieces."""
-        start, stop = self.ends()[part]
-        position = 0
+        return (piece for name, piece in self.in_parts() if name == part)
+
+    def in_parts(self) -> Iterator[tuple[Part, str]]:
+        """All of the text in pieces, each with the part that it is of."""
+        position, ends = 0, self.ends()
         for piece in self.pieces():
-            inside = piece[max(0, start - position) : max(0, stop - position)]
+            for part, (start, stop) in ends.items():
+                if inside := piece[max(0, start - position) : max(0, stop - position)]:
+                    yield part, inside
             position += len(piece)
-            if inside:
-                yield inside
-            if position >= stop:
-                return
+
+
+def text_of(result: Survey, pieces: Callable[[], Iterator[str]]) -> TextData:
+    """A text that was read; `pieces` give one again that was too long to be kept."""
+    again = pieces if result.pieces is None else partial(iter, result.pieces)
+    return TextData(
+        pieces=again, characters=result.characters, fingerprint=result.fingerprint, alphabet=result.alphabet
+    )
 
 
 def _whole(text: str) -> Iterator[str]:

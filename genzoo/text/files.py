@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -17,7 +18,7 @@ from genzoo.interface.errors import GenzooError
 from genzoo.interface.files import write_folder
 from genzoo.registry.data import data_folder
 from genzoo.text import TextTrainOptions
-from genzoo.text.data import TOKENIZER_FILE, TextData, TokenData
+from genzoo.text.data import TOKENIZER_FILE, TextData, TokenData, text_of
 from genzoo.text.sources import END, find, in_words, role_token
 from genzoo.text.tokens import Tokenizer, make
 
@@ -33,7 +34,7 @@ def token_data(text: TextData, options: TextTrainOptions, kept: Mapping[str, byt
     if TOKENIZER_FILE in kept:
         tokenizer = Tokenizer(kept[TOKENIZER_FILE].decode())
     else:
-        seen = text.pieces() if options.tokenizer == "characters" else text.part("train")
+        seen = text.alphabet if options.tokenizer == "characters" else text.part("train")
         tokenizer = make(options.tokenizer, options.vocab_size, seen, text.special_tokens)
     return TokenData(text=text, tokenizer=tokenizer, tokens=tokens_of(text, tokenizer, options, progress))
 
@@ -42,7 +43,7 @@ def load_text(paths: tuple[Path, ...], options: TextTrainOptions, progress: Prog
     """The text of files, and of the files in folders. Raises `GenzooError` for one that cannot be read and
     `UsageError` for none or empty ones."""
     sources = find(paths, options)
-    text = TextData.of(sources.pieces, progress, sources.size)
+    text = text_of(sources.survey(progress), sources.pieces)
     left_out = f"; left out: {in_words(sources.left_out)}" if sources.left_out else ""
     special = (*(role_token(role) for role in sorted(sources.roles)), END) if sources.roles else ()
     return replace(
@@ -57,36 +58,39 @@ def tokens_of(
 ) -> dict[Part, Tensor | Tokens]:
     """The tokens of each part, int32 (N,). Those of a large text are kept in the data folder with their SHA-256, and
     mapped into memory from there."""
-    done = 0
 
-    def pieces(part: Part) -> Iterator[Tokens]:
-        nonlocal done
-        for piece in text.part(part):
-            yield tokenizer.encode_array(piece)
+    def pieces() -> Iterator[tuple[Part, Tokens]]:
+        done = 0
+        for part, piece in text.in_parts():
+            yield part, tokenizer.encode_array(piece)
             done += len(piece)
-            progress("tokenising (characters)", min(done, text.characters), text.characters)
+            progress("tokenising (characters)", done, text.characters)
 
     if text.characters <= IN_MEMORY:
-        return {part: np.concatenate([np.empty(0, np.int32), *pieces(part)]) for part in PARTS}
+        tokens: dict[Part, list[Tokens]] = {part: [np.empty(0, np.int32)] for part in PARTS}
+        for part, numbers in pieces():
+            tokens[part].append(numbers)
+        return {part: np.concatenate(tokens[part]) for part in PARTS}
     key = hashlib.sha256(f"{text.fingerprint} {tokenizer.sha256} {text.ends()}".encode()).hexdigest()[:16]
     folder = data_folder(options.data_dir) / "tokens" / key
     if not folder.exists():
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            write_folder(folder, lambda aside: _write(aside, pieces))
+            write_folder(folder, lambda aside: _write(aside, pieces()))
         except OSError as error:
             raise GenzooError(f"cannot keep tokens in {folder.parent}: {error.strerror}; give a --data-dir") from None
     return {part: _mapped(folder, part) for part in PARTS}
 
 
-def _write(aside: Path, pieces: Callable[[Part], Iterator[Tokens]]) -> None:
+def _write(aside: Path, pieces: Iterator[tuple[Part, Tokens]]) -> None:
+    with ExitStack() as stack:
+        files = {part: stack.enter_context(open(aside / f"{part}.bin", "wb")) for part in PARTS}
+        digests = {part: hashlib.sha256() for part in PARTS}
+        for part, numbers in pieces:
+            digests[part].update(numbers.tobytes())
+            files[part].write(numbers.tobytes())
     for part in PARTS:
-        digest = hashlib.sha256()
-        with open(aside / f"{part}.bin", "wb") as file:
-            for piece in pieces(part):
-                digest.update(piece.tobytes())
-                file.write(piece.tobytes())
-        (aside / f"{part}.sha256").write_text(digest.hexdigest(), "utf-8")
+        (aside / f"{part}.sha256").write_text(digests[part].hexdigest(), "utf-8")
 
 
 def _mapped(folder: Path, part: Part) -> Tokens:

@@ -7,12 +7,14 @@ import codecs
 import csv
 import fnmatch
 import gzip
+import hashlib
 import io
 import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -25,7 +27,8 @@ from genzoo.text import TextTrainOptions
 
 PIECE = 2**20  # characters read at a time
 BLOCK = 2**16  # bytes read at a time
-CHECKED = 2**28  # bytes that are decoded before torch is imported; what is behind them, when the data are read
+CHECKED = 2**28  # bytes that are read before torch is imported; what is behind them, when the data are
+HELD = 2**24  # characters of a text that is kept as it was read
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 COMPRESSED = (".gz", ".zst")
 TABLES = (".jsonl", ".csv")
@@ -36,6 +39,52 @@ END = "<|end|>"  # after each message
 def role_token(role: str) -> str:
     """What a message of a role begins with."""
     return f"<|{role}|>"
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one reading of a text shows.
+
+    Attributes:
+        characters: how many.
+        fingerprint: the SHA-256 of its UTF-8.
+        alphabet: the characters that it has.
+        pieces: all of it, if it has no more than `HELD` characters.
+    """
+
+    characters: int
+    fingerprint: str
+    alphabet: frozenset[str]
+    pieces: tuple[str, ...] | None
+
+
+def survey(pieces: Iterable[str], progress: Callable[[str, int, int], None], total: int) -> Survey | None:
+    """Read a text once; `total` is about how many bytes it has. None for one of fewer than three characters. Raises
+    `GenzooError` for what is no text."""
+    digest, alphabet, count, done = hashlib.sha256(), set[str](), 0, 0
+    held: list[str] | None = []
+    for piece in pieces:
+        raw = encoded(piece, f"the text, {count:,} characters on")
+        digest.update(raw)
+        alphabet.update(piece)
+        count, done = count + len(piece), done + len(raw)
+        if count > HELD:
+            held = None
+        if held is not None:
+            held.append(piece)
+        progress("reading text (bytes)", min(done, total), total)
+    if count < 3:
+        return None
+    return Survey(count, digest.hexdigest(), frozenset(alphabet), None if held is None else tuple(held))
+
+
+def encoded(text: str, where: str) -> bytes:
+    """A text's UTF-8. Raises `GenzooError` where half of a character stands alone, which JSON can write."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        half = ascii(text[error.start])[1:-1]
+        raise GenzooError(f"{where}: {half} is half of a character and no text; mend it or leave it out") from None
 
 
 @dataclass(frozen=True)
@@ -66,6 +115,20 @@ class Sources:
                 yield "\n"
             yield from self._text_of(path)
 
+    def survey(self, progress: Callable[[str, int, int], None]) -> Survey:
+        """What the files hold; those that did not change since they were read last are not read again. Raises
+        `GenzooError` for what cannot be read, and if there is no text."""
+        key = (*map(stamp, self.files), self.options.encoding, self.options.text_field)
+        if key not in _surveyed:
+            _surveyed.clear()
+            result = survey(self.pieces(), progress, self.size)
+            if result is None:
+                raise GenzooError("the data hold no text")
+            _surveyed[key] = result, frozenset(self.roles)
+        result, roles = _surveyed[key]
+        self.roles.update(roles)
+        return result
+
     def _text_of(self, path: Path) -> Iterator[str]:
         try:
             with opened(path, self.options.encoding) as file:
@@ -95,11 +158,13 @@ class Sources:
             if not isinstance(row, dict):
                 raise GenzooError(f"{path}, line {number}: no JSON object, but a {type(row).__name__}")
             if name not in row and MESSAGES in row:
-                yield self._conversation(row[MESSAGES], f"{path}, line {number}")
+                text = self._conversation(row[MESSAGES], f"{path}, line {number}")
             elif isinstance(row.get(name), str):
-                yield row[name] + "\n\n"
+                text = row[name] + "\n\n"
             else:
                 raise _no_field(f"{path}, line {number}", name, [key for key in row if isinstance(row[key], str)])
+            encoded(text, f"{path}, line {number}")
+            yield text
 
     def _columns(self, file: TextIO, path: Path) -> Iterator[str]:
         name, reader = self.options.text_field, csv.DictReader(file)
@@ -122,12 +187,25 @@ class Sources:
         return text + "\n"
 
 
+_surveyed: dict[tuple[object, ...], tuple[Survey, frozenset[str]]] = {}  # the last one, and the roles in it
+
+
+def stamp(path: Path) -> tuple[Path, int, int]:
+    """What changes where a file does."""
+    status = path.stat()
+    return path, status.st_size, status.st_mtime_ns
+
+
 def check(paths: tuple[Path, ...], options: TrainOptions) -> None:
-    """Read what `--data` names, up to 256 MB of it. Raises `GenzooError` for what cannot be read."""
+    """Read what `--data` names; of more than 256 MB the beginning. Raises `GenzooError` for what cannot be read."""
     assert isinstance(options, TextTrainOptions), "the modality's own options are given"
+    sources = find(paths, options)
+    if sources.size <= CHECKED:
+        sources.survey(lambda *_: None)
+        return
     characters = 0
-    for piece in find(paths, options).pieces():
-        characters += len(piece)
+    for piece in sources.pieces():
+        characters += len(encoded(piece, str(paths[0])))
         if characters > CHECKED:
             return
 
@@ -193,9 +271,15 @@ def _reason_against(path: Path, folder: Path, options: TextTrainOptions) -> str 
             with opened(path, options.encoding) as table:
                 if options.text_field not in (csv.DictReader(table).fieldnames or ()):
                     return f"no column {options.text_field!r}"
-        return None if first_undecodable(path, options.encoding) is None else f"not {options.encoding.upper()}"
+        return None if _decodes(stamp(path), options.encoding) else f"not {options.encoding.upper()}"
     except (OSError, EOFError, GenzooError, UnicodeDecodeError, csv.Error):
         return "cannot be read"
+
+
+@lru_cache(2**16)
+def _decodes(file: tuple[Path, int, int], encoding: str) -> bool:
+    """Whether a file, as it is stamped, is of an encoding; it is read once."""
+    return first_undecodable(file[0], encoding) is None
 
 
 def kind_of(path: Path) -> str:

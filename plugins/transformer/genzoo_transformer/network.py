@@ -6,8 +6,8 @@ with the norm before each (Xiong et al. 2020, arXiv:2002.04745):
     x = x + attention(norm(x)),    x = x + mlp(norm(x)),    attention = softmax(Q K^T / sqrt(D)) V
 
 Weights have the names and shapes of transformers, so that `export` writes and `--from` reads them as they are. In
-shapes, B are texts, T their tokens, C the hidden size, H heads of width D, K heads of keys and values, V the
-vocabulary.
+shapes, B are texts, T their tokens, S those and the ones before them, C the hidden size, H heads of width D, K heads of
+keys and values, I the MLP's width, V the vocabulary.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from genzoo_transformer import TransformerOptions
 
 LOGITS = 2**25  # that a loss computes at a time
 INITIAL_STD = 0.02  # of weights (Radford et al. 2019)
+Rotation = tuple[Tensor, Tensor]  # cosines and sines of rotary positions, (T, 1, D) each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +53,7 @@ class Layout:
     @classmethod
     def of(cls, config: TransformerOptions, vocabulary: int) -> Layout:
         """That of the options, for tokens in [0, vocabulary)."""
-        width = config.hidden_size
-        gpt2 = config.architecture == "gpt2"
+        width, gpt2 = config.hidden_size, config.architecture == "gpt2"
         # SwiGLU's three matrices with as many weights as the two of GPT-2's MLP (Shazeer 2020)
         intermediate_size = 4 * width if gpt2 else max(16, 16 * round(width * 8 / 3 / 16))
         return cls(
@@ -65,12 +65,14 @@ class Layout:
 
 
 class Cache:
-    """The keys and values of the tokens seen so far, `length` of at most `capacity`, of every layer."""
+    """The keys and values of the tokens seen so far, `length` of at most `capacity`, of every layer. Where `maps` is a
+    list, the attention of each layer is added to it, (B, H, T, S)."""
 
     def __init__(self, layout: Layout, count: int, capacity: int, device: torch.device) -> None:
         shape = (2, layout.num_layers, count, layout.num_key_value_heads, capacity, layout.head_dim)
         self.keys, self.values = torch.empty(shape, device=device)  # (L, B, K, capacity, D) each
         self.length = 0
+        self.maps: list[Tensor] | None = None
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Those of all tokens, with the new ones (B, K, T, D) behind; the network counts them when all layers have."""
@@ -79,78 +81,53 @@ class Cache:
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
 
-class Attention(nn.Module):
-    """Causal self-attention. Layouts make the queries, keys and values, and mix the heads, each in its way."""
-
-    def __init__(self, layer: int) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def queries_keys_values(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor, Tensor]:
-        raise NotImplementedError
-
-    def mixed(self, heads: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: Cache | None) -> Tensor:
-        q, k, v = self.queries_keys_values(x, rotation)  # (B, H, T, D), (B, K, T, D), (B, K, T, D)
-        if cache is not None:
-            k, v = cache.extend(self.layer, k, v)  # (B, K, S, D)
-        later = later_tokens(q, k) if 1 < q.shape[2] < k.shape[2] else None
-        heads = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=None if later is None else ~later, is_causal=q.shape[2] == k.shape[2] > 1,
-            enable_gqa=q.shape[1] != k.shape[1],
-        )  # fmt: skip
-        return self.mixed(heads.transpose(1, 2).flatten(2))  # (B, T, C)
-
-    def weights(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
-        """softmax(Q K^T / sqrt(D)), which `forward` never has as a whole: (B, H, T, T)."""
-        q, k, _ = self.queries_keys_values(x, rotation)
-        k = k.repeat_interleave(q.shape[1] // k.shape[1], 1)  # (B, H, T, D)
-        scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])
-        return scores.masked_fill(later_tokens(q, k), -torch.inf).softmax(-1)
-
-
-def later_tokens(q: Tensor, k: Tensor) -> Tensor:
-    """Which tokens are later than each, (T, S), where the T queries are those of the last T of S tokens."""
+def attend(q: Tensor, k: Tensor, v: Tensor, layer: int, cache: Cache | None) -> Tensor:
+    """softmax(Q K^T / sqrt(D)) V in each head, where no token looks at later ones: queries (B, T, H, D), keys and
+    values (B, T, K, D) to the heads side by side, (B, T, H * D)."""
+    q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H, T, D), (B, K, T, D) twice
+    if cache is not None:
+        k, v = cache.extend(layer, k, v)  # (B, K, S, D)
+        if cache.maps is not None:
+            scores = q @ k.repeat_interleave(q.shape[1] // k.shape[1], 1).mT / math.sqrt(q.shape[3])  # (B, H, T, S)
+            cache.maps.append(scores.masked_fill(~not_later(q, k), -torch.inf).softmax(-1))
     length, seen = q.shape[2], k.shape[2]
-    return torch.ones(length, seen, dtype=torch.bool, device=q.device).triu(seen - length + 1)
+    heads = F.scaled_dot_product_attention(
+        q, k, v, attn_mask=not_later(q, k) if 1 < length < seen else None, is_causal=length == seen > 1,
+        enable_gqa=q.shape[1] != k.shape[1],
+    )  # fmt: skip
+    return heads.transpose(1, 2).flatten(2)
 
 
-def split(x: Tensor, width: int) -> Tensor:
-    """(B, T, H * D) to (B, H, T, D)."""
-    return x.view(*x.shape[:2], -1, width).transpose(1, 2)
+def not_later(q: Tensor, k: Tensor) -> Tensor:
+    """Which of S tokens each of the last T looks at: itself and those before it, (T, S)."""
+    length, seen = q.shape[2], k.shape[2]
+    return torch.ones(length, seen, dtype=torch.bool, device=q.device).tril(seen - length)
 
 
-def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotary positions (Su et al. 2021, arXiv:2104.09864): each pair (i, i + D/2) of x, (B, H, T, D), turned by an
+def rotate(x: Tensor, rotation: Rotation) -> Tensor:
+    """Rotary positions (Su et al. 2021, arXiv:2104.09864): each pair (i, i + D/2) of x, (B, T, H, D), turned by an
     angle that is the position times a frequency; a query times a key then depends on their distance."""
-    cos, sin = rotation  # (T, D / 2) each
-    a, b = x.chunk(2, -1)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
+    cos, sin = rotation
+    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
 
 
 # Llama
 
 
-class LlamaAttention(Attention):
+class LlamaAttention(nn.Module):
     def __init__(self, layout: Layout, layer: int) -> None:
-        super().__init__(layer)
-        self.head_dim, bias = layout.head_dim, layout.attention_bias
+        super().__init__()
+        self.layer, self.head_dim, bias = layer, layout.head_dim, layout.attention_bias
         width, narrow = layout.num_heads * layout.head_dim, layout.num_key_value_heads * layout.head_dim
         self.q_proj = kernels.Linear(layout.hidden_size, width, bias)
         self.k_proj = kernels.Linear(layout.hidden_size, narrow, bias)
         self.v_proj = kernels.Linear(layout.hidden_size, narrow, bias)
         self.o_proj = kernels.Linear(width, layout.hidden_size, bias)
 
-    def queries_keys_values(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor, Tensor]:
-        assert rotation is not None, "Llama's positions are rotary"
-        q, k, v = (split(project(x), self.head_dim) for project in (self.q_proj, self.k_proj, self.v_proj))
-        return rotate(q, rotation), rotate(k, rotation), v
-
-    def mixed(self, heads: Tensor) -> Tensor:
-        projected: Tensor = self.o_proj(heads)
-        return projected
+    def forward(self, x: Tensor, rotation: Rotation, cache: Cache | None) -> Tensor:  # (B, T, C)
+        q, k, v = (part(x).unflatten(2, (-1, self.head_dim)) for part in (self.q_proj, self.k_proj, self.v_proj))
+        out: Tensor = self.o_proj(attend(rotate(q, rotation), rotate(k, rotation), v, self.layer, cache))
+        return out
 
 
 class SwiGLU(nn.Module):
@@ -163,8 +140,8 @@ class SwiGLU(nn.Module):
         self.down_proj = kernels.Linear(layout.intermediate_size, layout.hidden_size, layout.mlp_bias)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, C)
-        projected: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
-        return projected
+        out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return out
 
 
 class LlamaBlock(nn.Module):
@@ -175,13 +152,10 @@ class LlamaBlock(nn.Module):
         self.post_attention_layernorm = nn.RMSNorm(layout.hidden_size, layout.norm_epsilon)
         self.dropout = kernels.Dropout(layout.dropout)
 
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: Cache | None) -> Tensor:
+    def forward(self, x: Tensor, rotation: Rotation, cache: Cache | None) -> Tensor:  # (B, T, C)
         x = x + self.dropout(self.self_attn(self.input_layernorm(x), rotation, cache))
         x = x + self.dropout(self.mlp(self.post_attention_layernorm(x)))
         return x
-
-    def attention_weights(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
-        return self.self_attn.weights(self.input_layernorm(x), rotation)
 
 
 # GPT-2
@@ -198,20 +172,17 @@ class Projection(nn.Module):
         return kernels.Linear.product(x, self.weight.t(), self.bias)
 
 
-class GPT2Attention(Attention):
+class GPT2Attention(nn.Module):
     def __init__(self, layout: Layout, layer: int) -> None:
-        super().__init__(layer)
-        self.head_dim = layout.head_dim
+        super().__init__()
+        self.layer, self.head_dim = layer, layout.head_dim
         self.c_attn = Projection(layout.hidden_size, 3 * layout.hidden_size)
         self.c_proj = Projection(layout.hidden_size, layout.hidden_size)
 
-    def queries_keys_values(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v = (split(part, self.head_dim) for part in self.c_attn(x).chunk(3, 2))
-        return q, k, v
-
-    def mixed(self, heads: Tensor) -> Tensor:
-        projected: Tensor = self.c_proj(heads)
-        return projected
+    def forward(self, x: Tensor, cache: Cache | None) -> Tensor:  # (B, T, C)
+        q, k, v = (part.unflatten(2, (-1, self.head_dim)) for part in self.c_attn(x).chunk(3, 2))
+        out: Tensor = self.c_proj(attend(q, k, v, self.layer, cache))
+        return out
 
 
 class GELU(nn.Module):
@@ -223,44 +194,36 @@ class GELU(nn.Module):
         self.c_proj = Projection(layout.intermediate_size, layout.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, C)
-        projected: Tensor = self.c_proj(F.gelu(self.c_fc(x), approximate="tanh"))
-        return projected
+        out: Tensor = self.c_proj(F.gelu(self.c_fc(x), approximate="tanh"))
+        return out
 
 
 class GPT2Block(nn.Module):
     def __init__(self, layout: Layout, layer: int) -> None:
         super().__init__()
-        self.ln_1 = nn.LayerNorm(layout.hidden_size, layout.norm_epsilon)
-        self.attn = GPT2Attention(layout, layer)
-        self.ln_2 = nn.LayerNorm(layout.hidden_size, layout.norm_epsilon)
-        self.mlp = GELU(layout)
+        self.ln_1, self.attn = nn.LayerNorm(layout.hidden_size, layout.norm_epsilon), GPT2Attention(layout, layer)
+        self.ln_2, self.mlp = nn.LayerNorm(layout.hidden_size, layout.norm_epsilon), GELU(layout)
         self.dropout = kernels.Dropout(layout.dropout)
 
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: Cache | None) -> Tensor:
-        x = x + self.dropout(self.attn(self.ln_1(x), rotation, cache))
+    def forward(self, x: Tensor, rotation: None, cache: Cache | None) -> Tensor:  # (B, T, C)
+        x = x + self.dropout(self.attn(self.ln_1(x), cache))
         x = x + self.dropout(self.mlp(self.ln_2(x)))
         return x
-
-    def attention_weights(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
-        return self.attn.weights(self.ln_1(x), rotation)
 
 
 # From tokens to logits
 
 
 class Network(nn.Module):
-    """A causal language model of a layout, with fresh weights.
-
-    Llama's `model` and GPT-2's `transformer` hold the embeddings, the blocks and the last norm; `lm_head` gives logits.
-    """
+    """A causal language model of a layout, with fresh weights."""
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
-        self.layout, width = layout, layout.hidden_size
-        embedding, layers = nn.Embedding(layout.vocabulary, width), range(layout.num_layers)
+        self.layout, width, layers = layout, layout.hidden_size, range(layout.num_layers)
+        embedding = nn.Embedding(layout.vocabulary, width)
         if layout.architecture == "gpt2":
-            blocks = nn.ModuleList(GPT2Block(layout, layer) for layer in layers)
             positions, last_norm = nn.Embedding(layout.context_length, width), nn.LayerNorm(width, layout.norm_epsilon)
+            blocks = nn.ModuleList(GPT2Block(layout, layer) for layer in layers)
             self.transformer = nn.ModuleDict({"wte": embedding, "wpe": positions, "h": blocks, "ln_f": last_norm})
         else:
             blocks = nn.ModuleList(LlamaBlock(layout, layer) for layer in layers)
@@ -288,44 +251,40 @@ class Network(nn.Module):
         """Logits (B, T, V) of the token after each of `tokens`, int64 (B, T), with `last` of the last alone (B, 1, V);
         or with `targets`, the tokens that do come, their mean cross-entropy in nats. The tokens in `cache` are before
         them, and they are put there."""
-        x, rotation = self.embedded(tokens, cache)  # (B, T, C)
-        for block in self.blocks:
+        start = 0 if cache is None else cache.length
+        positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)
+        parts: Any
+        if self.layout.architecture == "gpt2":
+            parts, rotation = self.transformer, None
+            x, blocks, norm = parts["wte"](tokens) + parts["wpe"](positions), parts["h"], parts["ln_f"]  # (B, T, C)
+        else:
+            parts, rotation = self.model, self.rotation(positions)
+            x, blocks, norm = parts["embed_tokens"](tokens), parts["layers"], parts["norm"]
+        x = self.dropout(x)
+        for block in blocks:
             x = block(x, rotation, cache)
         if cache is not None:
             cache.length += tokens.shape[1]
-        x = self.norm(x[:, -1:] if last else x)
-        if targets is None:
-            logits: Tensor = self.lm_head(x)
-            return logits
-        return next_token_loss(self.lm_head, x.flatten(0, 1), targets.flatten())
+        x = norm(x[:, -1:] if last else x)
+        if targets is not None:
+            return next_token_loss(self.lm_head, x.flatten(0, 1), targets.flatten())
+        logits: Tensor = self.lm_head(x)
+        return logits
 
-    def embedded(self, tokens: Tensor, cache: Cache | None) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
-        """What the first block is given, (B, T, C), and for Llama the cosines and sines (T, D / 2) of rotary positions;
-        GPT-2's positions are learnt and added."""
-        start = 0 if cache is None else cache.length
-        positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)
-        if self.layout.architecture == "gpt2":
-            return self.dropout(self.transformer["wte"](tokens) + self.transformer["wpe"](positions)), None
-        pairs = torch.arange(0, self.layout.head_dim, 2, device=tokens.device).float()
-        angles = positions[:, None] / self.layout.rope_theta ** (pairs / self.layout.head_dim)
-        return self.dropout(self.model["embed_tokens"](tokens)), (angles.cos(), angles.sin())
-
-    @property
-    def blocks(self) -> Any:
-        return self.transformer["h"] if self.layout.architecture == "gpt2" else self.model["layers"]
-
-    @property
-    def norm(self) -> nn.Module:
-        return self.transformer["ln_f"] if self.layout.architecture == "gpt2" else self.model["norm"]
+    def rotation(self, positions: Tensor) -> Rotation:
+        """The cosines and sines (T, 1, D) of rotary positions (T,); the first half of the sines is turned back."""
+        width = self.layout.head_dim
+        pairs = torch.arange(0, width, 2, device=positions.device).float()
+        angles = positions[:, None, None] / self.layout.rope_theta ** (pairs / width)  # (T, 1, D / 2)
+        cos, sin = angles.cos(), angles.sin()
+        return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
 
     def attention(self, tokens: Tensor) -> Tensor:
         """How each token looks at those before it, by layer and head, (B, L, H, T, T); rows sum to 1."""
-        x, rotation = self.embedded(tokens, None)
-        weights = []
-        for block in self.blocks:
-            weights.append(block.attention_weights(x, rotation))
-            x = block(x, rotation, None)
-        return torch.stack(weights, 1)
+        cache = self.cache(*tokens.shape)
+        cache.maps = []
+        self(tokens, cache=cache)
+        return torch.stack(cache.maps, 1)
 
     @property
     def end_tokens(self) -> tuple[int, ...]:
@@ -352,10 +311,9 @@ def next_token_loss(head: nn.Linear, x: Tensor, targets: Tensor) -> Tensor:
     if len(x) <= size:
         return cross_entropy(head, x, targets) / len(x)
     total = x.new_zeros((), dtype=torch.float32)
-    for start in range(0, len(x), size):
-        rows, next_tokens = x[start : start + size], targets[start : start + size]
+    for part, next_tokens in zip(torch.split(x, size), torch.split(targets, size), strict=True):
         total = total + checkpoint(
-            cross_entropy, head, rows, next_tokens, use_reentrant=False, preserve_rng_state=False
+            cross_entropy, head, part, next_tokens, use_reentrant=False, preserve_rng_state=False
         )
     return total / len(x)
 

@@ -88,6 +88,12 @@ def draw(model, count=1, seed=0, **changes):
 # The network
 
 
+def attention_layers(network):
+    if network.layout.architecture == "gpt2":
+        return [block.attn for block in network.transformer["h"]]
+    return [block.self_attn for block in network.model["layers"]]
+
+
 def heads(x, count):
     return x.view(*x.shape[:2], count, -1).transpose(1, 2)  # (B, H, T, D)
 
@@ -111,7 +117,7 @@ def turned(x):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_attention_is_its_formula(architecture):
     network, seen = model_of(architecture=architecture).network, {}
-    block = network.blocks[0].attn if architecture == "gpt2" else network.blocks[0].self_attn
+    block = attention_layers(network)[0]
     block.register_forward_hook(lambda _m, inputs, out: seen.update(inputs=inputs, y=out))
     with torch.no_grad():
         network(torch.randint(0, 20, (3, 11)))
@@ -752,24 +758,23 @@ def test_a_conversation_keeps_the_model_and_what_was_said(tmp_path, genzoo_comma
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_attention_maps_are_the_attention_of_the_forward_pass(architecture):
-    """The maps times the values, mixed, are what the layer gives."""
+    """The maps times the values are the heads that the layer mixes."""
     model = model_of(architecture=architecture)
-    ids, outputs = torch.randint(0, model.vocabulary, (11,)), []
+    ids, mixed = torch.randint(0, model.vocabulary, (11,)), []
     weights = model.attention(ids)
     assert weights.shape == (2, 2, 11, 11)
     assert torch.allclose(weights.sum(-1), torch.ones(2, 2, 11))
     assert torch.equal(weights, weights.tril())
-
-    def compare(layer, inputs, out):
-        values = layer.queries_keys_values(*inputs[:2])[2]
-        heads_by_hand = (weights[layer.layer] @ values).transpose(1, 2).flatten(2)
-        outputs.append(torch.allclose(layer.mixed(heads_by_hand), out, atol=1e-5))
-
-    for block in model.network.blocks:
-        (block.attn if architecture == "gpt2" else block.self_attn).register_forward_hook(compare)
+    for layer in attention_layers(model.network):
+        out = layer.c_proj if architecture == "gpt2" else layer.o_proj
+        out.register_forward_pre_hook(lambda _layer, inputs: mixed.append(inputs[0]))
+    cache = model.network.cache(1, 11)
     with torch.no_grad():
         model.network(ids[None])
-    assert outputs == [True, True]
+        model.network(ids[None], cache=cache)
+    for layer in range(2):
+        heads_by_hand = (weights[layer] @ cache.values[layer]).transpose(1, 2).flatten(2)
+        assert torch.allclose(heads_by_hand, mixed[layer], atol=1e-5)
 
 
 def test_a_probe_says_what_was_expected_at_each_place(data, tmp_path, genzoo_command):
