@@ -77,7 +77,8 @@ def told_apart(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def frechet_distance(one: Tensor, other: Tensor) -> float:
-    """|m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^(1/2)) of the Gaussians fitted to two sets (Heusel et al. 2017)."""
+    """``|m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^(1/2))`` of the Gaussians that are fitted to two sets (Heusel et al.
+    2017)."""
     (m1, c1), (m2, c2) = moments(one), moments(other)
     return frechet_distance_of_moments(m1, c1, m2, c2)
 

@@ -127,8 +127,8 @@ class AudioData(Dataset):
         else:
             with ThreadPoolExecutor() as pool:  # decoding and resampling leave Python's lock alone
                 values = torch.stack(list(pool.map(recordings.__getitem__, index.tolist())))
-        of_batch = None if labels is None else labels.index_select(0, index.to(labels.device)).to(device)
-        return AudioBatch(to_float(values.to(device)), of_batch)
+        of_batch = None if labels is None else genzoo.to_device(labels[index.to(labels.device)], device)
+        return AudioBatch(to_float(genzoo.to_device(values, device)), of_batch)
 
     def place(self, device: torch.device) -> Self:
         """The same data, with what fits in memory on `device`. Anything else stays where it is."""
