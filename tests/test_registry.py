@@ -269,7 +269,7 @@ def test_a_modality_and_what_is_of_it_load_whatever_their_plugins_are_called(ins
         install(f"{using}_{kind}", of_curves(kind))
     assert {p.status for p in registry().plugins if p.name != "tensorboard"} == {"loaded"}
     known = registry()
-    assert known.modalities.names() == ["curves", "image", "text"]
+    assert known.modalities.names() == ["audio", "curves", "image", "text"]
     assert known.generators.get("line")[0].distribution == using.replace("_", "-")
     assert known.datasets.get("lines")[1].modality == "curves"
     assert [spec.name for _, spec in known.metrics.of_modality("curves")] == ["gap"]
@@ -291,7 +291,7 @@ def test_what_is_of_a_modality_that_is_not_installed_fails_alone(install, genzoo
     install("other", MODEL.format(name="other"))
     assert plugin("lost").status == "failed"
     (problem,) = plugin("lost").problems
-    assert problem.endswith("is of modality 'curves'; installed are image, text")
+    assert problem.endswith("is of modality 'curves'; installed are audio, image, text")
     assert repr(OF_CURVES[kind][1].partition('"')[2].partition('"')[0]) in problem
     assert {p.name: p.status for p in registry().plugins} == before | {"lost": "failed", "other": "loaded"}
     assert {"other", "vae"} <= set(registry().generators.names())
@@ -304,8 +304,8 @@ def test_what_is_of_a_modality_fails_where_that_modality_did(install):
     install("curves", MODALITY.format(name="Bad Name"))
     install("lines", of_curves("model"))
     assert "is not lower-case" in plugin("curves").problems[0]
-    assert "'curves'; installed are image, text" in plugin("lines").problems[0]
-    assert registry().modalities.names() == ["image", "text"]
+    assert "'curves'; installed are audio, image, text" in plugin("lines").problems[0]
+    assert registry().modalities.names() == ["audio", "image", "text"]
 
 
 def test_a_modality_of_genzoos_own_name_is_refused(install):

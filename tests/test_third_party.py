@@ -96,7 +96,7 @@ def test_a_name_or_folder_that_is_taken_is_said(here):
     with pytest.raises(UsageError, match="exists and is not an empty folder; choose another with --to"):
         new("mine")
     assert (here / "genzoo-mine" / "work.py").read_text("utf-8") == "mine"
-    with pytest.raises(UsageError, match="unknown modality 'sound'; there is image, text"):
+    with pytest.raises(UsageError, match="unknown modality 'sound'; there is audio, image, text"):
         new("mine", "sound", "elsewhere")
     with pytest.raises(GenzooError, match="cannot write"):
         new("mine", folder=here / "genzoo-mine" / "work.py" / "deep")
