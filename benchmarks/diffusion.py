@@ -96,7 +96,7 @@ def sampling() -> None:
 def quality(run: str) -> None:
     """Print, as Markdown, what 500 samples of a run score against test images for each sampler and number of steps."""
     model, folder = genzoo.load(run), genzoo.find_run(run)
-    reference = HeldOut(folder, 500, 0, "classifier", None, silent).reference
+    reference = HeldOut(folder, 500, 0, "classifier", silent).reference
     print("| sampler | steps | above 0.9 confidence | rarest class | Fréchet distance | recall | seconds |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for sampler in ("dpm-solver++", "unipc", "ddim", "ddpm"):

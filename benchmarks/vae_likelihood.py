@@ -35,7 +35,7 @@ def main() -> None:
         run = genzoo.train("vae", preset="binarized", **present)
     wall = time.perf_counter() - started
     model = genzoo.load(run)
-    dataset, _ = load_data(run, arguments.data_dir)
+    dataset, _ = load_data(run, data_dir=arguments.data_dir)
     grey = torch.cat([batch.examples for batch in dataset.examples("test", torch.device("cpu"))])
     images = torch.bernoulli(grey, generator=torch.Generator().manual_seed(0)).to(model.device)
     started, nats = time.perf_counter(), torch.empty(0)

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from genzoo.interface.generator import Evaluates as Evaluates
     from genzoo.interface.generator import Exports as Exports
     from genzoo.interface.generator import Generator as Generator
+    from genzoo.interface.generator import HasLatents as HasLatents
     from genzoo.interface.generator import HasLikelihood as HasLikelihood
     from genzoo.interface.generator import Reconstructs as Reconstructs
     from genzoo.interface.generator import Streams as Streams
@@ -101,6 +102,7 @@ if TYPE_CHECKING:
     from genzoo.sampling.export import export as export
     from genzoo.sampling.latents import interpolate as interpolate
     from genzoo.sampling.latents import reconstruct as reconstruct
+    from genzoo.sampling.latents import walk as walk
     from genzoo.sampling.model import load as load
     from genzoo.text import TextTrainOptions as TextTrainOptions
     from genzoo.text import TextWriteOptions as TextWriteOptions
@@ -150,6 +152,7 @@ _HOME = {
         "Evaluates",
         "Exports",
         "Generator",
+        "HasLatents",
         "HasLikelihood",
         "Reconstructs",
         "Streams",
@@ -193,7 +196,7 @@ _HOME = {
     "runs.folder": ("RunFolder",),
     "sampling.draw": ("sample", "stream"),
     "sampling.export": ("export",),
-    "sampling.latents": ("interpolate", "reconstruct"),
+    "sampling.latents": ("interpolate", "reconstruct", "walk"),
     "sampling.model": ("load",),
     "text": ("TextTrainOptions", "TextWriteOptions"),
     "text.data": ("TextBatch", "TextData", "TokenData"),

@@ -103,3 +103,52 @@ def outside(tmp_path_factory):
     (site / "others.pth").write_text(sysconfig.get_path("purelib"), "utf-8")
     call.root, call.uv, call.scripts = root, uv, scripts
     return call
+
+
+CODER = """
+    import torch, genzoo
+    from dataclasses import dataclass
+    from genzoo import GeneratorSpec, option
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        conditional: bool = option(False, help="Learn from labels.")
+
+    class Coder(genzoo.Generator):
+        "Its code of an image is the upper half; decoding says it twice, darker by half for the first class."
+        def __init__(self, config, data):
+            super().__init__(config, data)
+            self.scale = torch.nn.Parameter(torch.ones(()))
+        def fit(self, run):
+            for _ in run.batches():
+                run.log(loss=0.0)
+        def sample(self, count, *, options, rng, labels=None):
+            return rng.uniform(*self.data.shape)
+        def encode(self, examples, **labels):
+            assert (len(labels) == 1) == self.conditional
+            return examples[:, :, : examples.shape[2] // 2].flatten(1) * self.scale
+        def decode(self, latents, labels=None):
+            assert (labels is not None) == self.conditional
+            channels, height, width = self.data.shape
+            half = latents.view(-1, channels, height // 2, width)
+            if labels is not None:
+                half = half * (0.5 + 0.5 * labels.view(-1, 1, 1, 1))
+            return torch.cat([half, half], dim=2)
+
+    class Mirror(Coder):
+        "It has a way of its own, which goes before."
+        def reconstruct(self, examples, **labels):
+            return examples.flip(3)
+
+    @genzoo.hookimpl
+    def genzoo_generators():
+        defaults = {"steps": 1, "data": "dots", "batch_size": 4, "sample_every": 0, "eval_every": 0}
+        return [GeneratorSpec(name=name, summary="-", modality="image", target=f"zoo_coder:{kind}", config=Options,
+            defaults=defaults) for name, kind in (("coder", "Coder"), ("mirror", "Mirror"))]
+"""
+
+
+@pytest.fixture
+def coder(toy: None, install: Callable[..., None]) -> None:
+    """The models `coder` and `mirror`, which have a latent space."""
+    install("zoo_coder", CODER)

@@ -245,7 +245,7 @@ def test_changed_data_are_refused_on_a_resume(monkeypatch):
             genzoo.train("toy", name="cut")
     run = genzoo.find_run("cut")
     run.update(data_spec=run.record["data_spec"] | {"fingerprint": "0"})
-    with pytest.raises(GenzooError, match="are not those that run 'cut' began with"):
+    with pytest.raises(GenzooError, match="are not those that run 'cut' was trained on"):
         genzoo.resume("cut")
 
 

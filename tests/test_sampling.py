@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import genzoo
-from genzoo import GenzooError, RandomStreams, UsageError, read_provenance
+from genzoo import GenzooError, ImageWriteOptions, RandomStreams, UsageError, read_provenance
 from genzoo.image import write
 from genzoo.image.data import to_bytes, to_unit
 from genzoo.registry.plugins import registry
@@ -137,54 +137,6 @@ def test_what_a_model_cannot_do_is_said(run, tmp_path):
         genzoo.reconstruct(run)
     with pytest.raises(UsageError, match="model 'toy' cannot interpolate"):
         genzoo.interpolate(run)
-
-
-CODER = """
-    import torch, genzoo
-    from dataclasses import dataclass
-    from genzoo import GeneratorSpec, option
-
-    @dataclass(frozen=True, kw_only=True)
-    class Options:
-        conditional: bool = option(False, help="Learn from labels.")
-
-    class Coder(genzoo.Generator):
-        "Its code of an image is the upper half; decoding says it twice, darker by half for the first class."
-        def __init__(self, config, data):
-            super().__init__(config, data)
-            self.scale = torch.nn.Parameter(torch.ones(()))
-        def fit(self, run):
-            for _ in run.batches():
-                run.log(loss=0.0)
-        def sample(self, count, *, options, rng, labels=None):
-            return rng.uniform(*self.data.shape)
-        def encode(self, examples, **labels):
-            assert (len(labels) == 1) == self.conditional
-            return examples[:, :, : examples.shape[2] // 2].flatten(1) * self.scale
-        def decode(self, latents, labels=None):
-            assert (labels is not None) == self.conditional
-            channels, height, width = self.data.shape
-            half = latents.view(-1, channels, height // 2, width)
-            if labels is not None:
-                half = half * (0.5 + 0.5 * labels.view(-1, 1, 1, 1))
-            return torch.cat([half, half], dim=2)
-
-    class Mirror(Coder):
-        "It has a way of its own, which goes before."
-        def reconstruct(self, examples, **labels):
-            return examples.flip(3)
-
-    @genzoo.hookimpl
-    def genzoo_generators():
-        defaults = {"steps": 1, "data": "dots", "batch_size": 4, "sample_every": 0, "eval_every": 0}
-        return [GeneratorSpec(name=name, summary="-", modality="image", target=f"zoo_coder:{kind}", config=Options,
-            defaults=defaults) for name, kind in (("coder", "Coder"), ("mirror", "Mirror"))]
-"""
-
-
-@pytest.fixture
-def coder(toy, install):
-    install("zoo_coder", CODER)
 
 
 def twice(images):
@@ -369,7 +321,7 @@ def test_separate_files_are_numbered(tmp_path):
 def test_the_visible_label_leaves_the_picture_whole(tmp_path):
     images = torch.rand(4, 1, 28, 28)
     write.write_grid(images, tmp_path / "a.png", FACTS)
-    write.write_grid(images, tmp_path / "b.png", FACTS, visible_label=True)
+    write.write_grid(images, tmp_path / "b.png", FACTS, ImageWriteOptions(visible_label=True))
     plain, labelled = (np.array(opened(tmp_path / name)) for name in ("a.png", "b.png"))
     assert np.array_equal(labelled[: len(plain)], plain)
     assert labelled[len(plain) :].max() > 128

@@ -66,5 +66,5 @@ def info_command(name: str, as_json: bool) -> None:
     every = {**options_of(modality.train_options), **options_of(spec.config)}
     for title, values in [("defaults", spec.defaults), *((f"preset {n}", v) for n, v in spec.presets.items())]:
         settings = ", ".join(f"{every[key].flag} {every[key].shown(v)}" for key, v in values.items())
-        click.echo(printable(f"{title}: {settings}"))
+        click.echo(printable(f"{title}: {settings or 'all as by default'}"))
     click.echo(f"\nwhat each option does: genzoo train {name} --help")

@@ -12,7 +12,7 @@ import click
 
 from genzoo.cli.options import Commands, once
 from genzoo.cli.output import escape_the_unknown, printable, say
-from genzoo.interface.errors import GenzooError, GenzooWarning, one_line, unknown
+from genzoo.interface.errors import GenzooError, GenzooWarning, UsageError, nearest, one_line, unknown
 from genzoo.interface.specs import load_target
 from genzoo.interface.version import __version__
 from genzoo.registry.plugins import registry
@@ -20,12 +20,21 @@ from genzoo.registry.plugins import registry
 VERBS = {  # by the file that has them, in the order of the help
     "catalogue": ("list", "info"),
     "training": ("train", "resume"),
-    "sampling": ("sample", "reconstruct", "interpolate", "export"),
+    "sampling": ("sample", "export"),
+    "latents": ("reconstruct", "interpolate", "walk"),
     "evaluation": ("evaluate", "compare"),
     "runs": ("runs", "show", "provenance"),
+    "manage": ("prune", "rm", "rename", "note"),
+    "paper": ("plot", "cite"),
     "installed": ("data", "plugins"),
     "authors": ("new", "check", "install", "uninstall", "doctor"),
 }
+MEANT = {  # what people type for a verb
+    "delete": "rm", "remove": "rm", "del": "rm", "mv": "rename", "move": "rename", "ls": "runs", "clean": "prune",
+    "generate": "sample", "draw": "sample", "fit": "train", "eval": "evaluate", "test": "evaluate", "score": "evaluate",
+    "diff": "compare", "continue": "resume", "models": "list", "datasets": "data", "bibtex": "cite", "figure": "plot",
+    "curves": "plot", "create": "new", "add": "install",
+}  # fmt: skip
 FILE_OF = {verb: file for file, verbs in VERBS.items() for verb in verbs}
 
 
@@ -61,6 +70,8 @@ class Zoo(Commands):
         if name in FILE_OF or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
         if name not in registry().commands.names():
+            if name.lower() in MEANT:
+                raise UsageError(f"unknown command {name!r}; did you mean {MEANT[name.lower()]!r}?")
             raise unknown("command", name, self.list_commands(ctx))
         plugin, spec = registry().commands.get(name)
         command = load_target(spec.target, f"command {name!r} of {plugin.distribution}")
@@ -91,6 +102,8 @@ def main() -> None:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         sys.exit(error.exit_code)
+    except click.NoSuchOption as error:
+        _fail(_no_such_option(error), error.exit_code)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -105,6 +118,15 @@ def main() -> None:
         _fail("out of memory; try a smaller model, --batch-size or --image-size", 1)
     except OSError as error:
         _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
+
+
+def _no_such_option(error: click.NoSuchOption) -> str:
+    """What click says, with the option that is likely meant, also by the initials of its words (`--lr`)."""
+    if error.ctx is None:
+        return error.format_message()
+    options = [name for param in error.ctx.command.get_params(error.ctx) for name in param.opts if name[:2] == "--"]
+    close = nearest(error.option_name, options)
+    return error.message + (f" Did you mean {close!r}?" if close else "")
 
 
 def _fail(message: str, status: int) -> None:

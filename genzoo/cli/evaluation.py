@@ -14,6 +14,7 @@ from genzoo.cli.options import (
     as_json_option,
     batch_size_option,
     complete_run,
+    data_options,
     device_option,
     not_none,
     run_argument,
@@ -24,7 +25,8 @@ from genzoo.cli.options import (
 )
 from genzoo.cli.output import print_json, printable, table
 from genzoo.cli.progress import Watched
-from genzoo.interface.errors import UsageError
+from genzoo.interface.errors import UsageError, unknown
+from genzoo.registry.plugins import registry
 from genzoo.runs.find import find_run
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.groups import columns_of
@@ -45,9 +47,14 @@ evaluation_options = with_options(
         help="What to compare in, for images: classifier (of the data's labels), random, inception, or a plugin's.",
     ),
     device_option,
-    click.option("--data-dir", metavar="FOLDER", help="Where the data are now, if not where they were."),
+    data_options,
     as_json_option,
-    click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown."),
+    click.option("--markdown", "as_markdown", is_flag=True, help="The same as --format markdown."),
+    click.option(
+        "--format", "format_", type=click.Choice(["table", "csv", "latex", "markdown", "json"]),
+        help="How it is printed; latex needs the package booktabs alone.",
+    ),
+    click.option("--measures", metavar="NAME,...", help="Only these, in this order."),
     click.option("--html", "html_file", metavar="FILE", help="Write a page with tables and pictures besides."),
     click.option("--overwrite", is_flag=True, help="Let --html take the place of what is there."),
     runs_dir_option,
@@ -56,16 +63,30 @@ evaluation_options = with_options(
 
 @dataclass(frozen=True)
 class Output:
-    """How results are given: as JSON, Markdown or a table, and on a page besides."""
+    """How results are given: in a format, with some of the measures or all, and on a page besides."""
 
-    as_json: bool
-    as_markdown: bool
+    format: str
+    measures: list[str]
     html_file: str | None
 
-    def check(self, *, overwrite: bool) -> None:
+    @classmethod
+    def of(
+        cls, *, as_json: bool, as_markdown: bool, format_: str | None, measures: str | None, html_file: str | None
+    ) -> Output:
+        """Raises `UsageError` for two formats."""
+        wanted = [format_] if format_ else []
+        wanted += [name for name, asked in (("json", as_json), ("markdown", as_markdown)) if asked and name != format_]
+        if len(wanted) > 1:
+            raise UsageError(f"{' and '.join(f'--{name}' for name in wanted)} are both given; give one")
+        names = [name.strip() for name in (measures or "").split(",") if name.strip()]
+        return cls(wanted[0] if wanted else "table", names, html_file)
+
+    def check(self, folders: Sequence[RunFolder | None], *, overwrite: bool) -> None:
         """Raises `UsageError` for what cannot be, before anything is measured."""
-        if self.as_json and self.as_markdown:
-            raise UsageError("--json and --markdown are both given; give one")
+        modalities = {folder.data_spec.modality for folder in folders if folder is not None}
+        known = {spec.name for name in modalities for _, spec in registry().metrics.of_modality(name)}
+        if strange := [name for name in self.measures if known and name not in known]:
+            raise unknown("measure", strange[0], known)
         if self.html_file is None:
             return
         path = Path(self.html_file)
@@ -76,16 +97,21 @@ class Output:
         if path.exists() and not overwrite:
             raise UsageError(f"--html {self.html_file} exists; give --overwrite to replace it")
 
-    def give(self, results: Sequence[Evaluation], folders: Sequence[RunFolder | None], json: object) -> None:
-        """Print the results, and write the page."""
+    def give(
+        self, results: Sequence[Evaluation], folders: Sequence[RunFolder | None], *, several: bool = False
+    ) -> None:
+        """Print the results, those of several runs as a list, and write the page."""
         from genzoo.evaluation import report
 
+        if self.measures:
+            results = report.only(results, self.measures)
         if self.html_file is not None:
             report.write_page(Path(self.html_file), results, folders)
-        if self.as_json:
-            print_json(json)
-        elif self.as_markdown:
-            click.echo(report.markdown(results), nl=False)
+        texts = {"markdown": report.markdown, "latex": report.latex, "csv": report.as_csv}
+        if self.format == "json":
+            print_json([result.to_json() for result in results] if several else results[0].to_json())
+        elif self.format in texts:
+            click.echo(texts[self.format](results), nl=False)
         else:
             click.echo(printable(results[0].heading) + "\n")
             click.echo(table(report.rows(results)))
@@ -101,21 +127,24 @@ class Output:
 @weights_option
 @evaluation_options
 def evaluate_command(
-    run: str, runs_dir: str | None, as_json: bool, as_markdown: bool, html_file: str | None, overwrite: bool,
-    count: int | None, **options: Any,
+    run: str, runs_dir: str | None, as_json: bool, as_markdown: bool, format_: str | None, measures: str | None,
+    html_file: str | None, overwrite: bool, count: int | None, **options: Any,
 ) -> None:  # fmt: skip
     """Measure a run against held-out data, beside what real data and trivial models score.
 
     The result is kept in the run. RUN is a run's folder or name, or a model's name for its newest finished run. The
     model's own sampling options are listed by `genzoo evaluate RUN --help`.
     """
-    folder, output = find_run(run, runs_dir), Output(as_json, as_markdown, html_file)
-    output.check(overwrite=overwrite)
+    folder = find_run(run, runs_dir)
+    output = Output.of(
+        as_json=as_json, as_markdown=as_markdown, format_=format_, measures=measures, html_file=html_file
+    )
+    output.check([folder], overwrite=overwrite)
     from genzoo.evaluation.evaluate import evaluate
 
     with Watched() as watched:
         result = evaluate(folder, count, progress=watched.data, **not_none(options))
-    output.give([result], [folder], result.to_json())
+    output.give([result], [folder])
 
 
 @click.command("compare")
@@ -123,20 +152,22 @@ def evaluate_command(
 @click.option("--seeds", is_flag=True, help="Runs that differ in the seed alone are one column.")
 @evaluation_options
 def compare_command(
-    runs: tuple[str, ...], seeds: bool, runs_dir: str | None, as_json: bool, as_markdown: bool, html_file: str | None,
-    overwrite: bool, count: int | None, **options: Any,
+    runs: tuple[str, ...], seeds: bool, runs_dir: str | None, as_json: bool, as_markdown: bool, format_: str | None,
+    measures: str | None, html_file: str | None, overwrite: bool, count: int | None, **options: Any,
 ) -> None:  # fmt: skip
     """Lay runs side by side, measuring those that were not yet.
 
     RUN is as for `genzoo evaluate`, or the result.json of an evaluation, or the name of a group (`genzoo train MODEL
     --seeds 5`): one column, mean and standard deviation over its runs.
     """
-    output = Output(as_json, as_markdown, html_file)
-    output.check(overwrite=overwrite)
+    output = Output.of(
+        as_json=as_json, as_markdown=as_markdown, format_=format_, measures=measures, html_file=html_file
+    )
     columns = columns_of(runs, runs_dir, seeds=seeds)
+    folders = [run if isinstance(run, RunFolder) else None for column in columns for run in column]
+    output.check(folders, overwrite=overwrite)
     from genzoo.evaluation.compare import compare
 
     with Watched() as watched:
         results = compare(runs, count, runs_dir=runs_dir, seeds=seeds, progress=watched.data, **options)
-    folders = [run if isinstance(run, RunFolder) else None for column in columns for run in column]
-    output.give(results, folders, [result.to_json() for result in results])
+    output.give(results, folders, several=True)

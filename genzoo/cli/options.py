@@ -201,11 +201,18 @@ def with_options(*options: Callable[[C], C]) -> Callable[[C], C]:
     return decorate
 
 
+data_options = with_options(  # of verbs that need the data of a run
+    click.option(
+        "--data", metavar="PATH", help="Where the run's data are now, if not where they were; the run remembers it."
+    ),
+    click.option("--data-dir", metavar="FOLDER", help="The folder of data sets, if it is not where it was."),
+)
 held_out_options = with_options(  # of verbs that make one file from held-out examples
     click.option("--seed", type=seed_type, default=0, show_default=True, help="Which held-out examples."),
     click.option("--out", metavar="FILE", help="Default: a new file in the run's samples."),
     overwrite_option,
     device_option,
+    data_options,
     runs_dir_option,
     as_json_option,
 )

@@ -9,32 +9,60 @@ import click
 from genzoo.cli.options import as_json_option, overwrite_option, run_argument, runs_dir_option
 from genzoo.cli.output import print_json, printable, say, table
 from genzoo.interface.specs import Json
+from genzoo.runs import manage
 from genzoo.runs.find import find_run, output_path, runs_and_broken
 
 
 @click.command("runs")
+@click.option("--sort", metavar="NAME", help="By a column, the lowest first; -NAME: the highest first.")
+@click.option(
+    "--where", default="", metavar="CONDITIONS", help="Only these, such as 'model=gan seed<3 frechet_distance<=20'."
+)
+@click.option(
+    "--columns",
+    metavar="NAME,...",
+    help=printable(
+        f"What to show: {', '.join(manage.FACTS)}, an option's name, or a measure's of the run's newest evaluation."
+    ),
+)
 @runs_dir_option
 @as_json_option
-def runs_command(runs_dir: str | None, as_json: bool) -> None:
+def runs_command(sort: str | None, where: str, columns: str | None, runs_dir: str | None, as_json: bool) -> None:
     """List the runs, newest first."""
     runs, broken = runs_and_broken(runs_dir)
+    listed = [name for name in manage.LISTED if name != "group" or any(run.group for run in runs)]
+    names = [name.strip() for name in columns.split(",") if name.strip()] if columns else listed
+    entries = manage.listed(runs, sort=sort, where=where, columns=names)
+    broken = {} if where else broken
     if as_json:
-        whole = [{"name": r.name, "folder": str(r.path), **r.record, "status": r.status} for r in runs]
+        whole = [
+            {"name": run.name, "folder": str(run.path), **run.record,
+             **{name: facts[name] for name in manage.FACTS}, "scores": facts.scores}
+            for run, facts in entries
+        ]  # fmt: skip
         rest = [{"name": p.name, "folder": str(p), "status": "broken", "error": why} for p, why in broken.items()]
         print_json([*whole, *rest])
         return
-    lines: list[tuple[str, ...]] = [("RUN", "GROUP", "MODEL", "DATA", "STATUS", "STEPS", "SECONDS", "STARTED")]
-    for r in runs:
-        record = r.record
-        steps = f"{r.step:,}/{record['steps_total']:,}"
-        seconds, started = f"{record['seconds']:,.0f}", record["started"][:19].replace("T", " ")
-        lines.append((r.name, r.group or "", r.model, record["data_spec"]["name"], r.status, steps, seconds, started))
-    lines += [(path.name, "", "", "", "broken", "", "", "") for path in broken]
-    if not any(r.group for r in runs):
-        lines = [(run, *rest) for run, _, *rest in lines]
-    click.echo(table(lines) if lines[1:] else "no runs yet; begin with: genzoo train MODEL")
+    lines = [tuple(name.upper().replace("_", " ") for name in names)]
+    lines += [tuple(_cell(name, facts) for name in names) for _, facts in entries]
+    lines += [tuple({"run": path.name, "status": "broken"}.get(name, "") for name in names) for path in broken]
+    nothing = "no run is so" if where else "no runs yet; begin with: genzoo train MODEL"
+    click.echo(table(lines) if lines[1:] else nothing)
     for reason in broken.values():
         say(f"genzoo: {reason}")
+
+
+def _cell(name: str, facts: manage.Facts) -> str:
+    value = facts.get(name)
+    if value is None:
+        return ""
+    if name == "steps":
+        return f"{value:,}/{facts['total']:,}"
+    if name == "size":
+        return manage.in_bytes(value)
+    if name == "seconds":
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 @click.command("show")

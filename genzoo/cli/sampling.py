@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -20,7 +19,6 @@ from genzoo.cli.options import (
     batch_size_option,
     click_options,
     device_option,
-    held_out_options,
     not_none,
     overwrite_option,
     run_argument,
@@ -37,7 +35,7 @@ from genzoo.interface.options import build, options_of
 from genzoo.interface.provenance import sidecar
 from genzoo.interface.specs import GeneratorSpec, WriteOptions
 from genzoo.registry.plugins import registry
-from genzoo.runs.find import find_run, output_path
+from genzoo.runs.find import find_run
 from genzoo.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -90,8 +88,7 @@ class Request:
         drawing: Drawing, options: dict[str, Any],
     ) -> Request:  # fmt: skip
         """Raises `UsageError` for all that cannot be done as it was asked, before torch is imported."""
-        if label is not None:
-            folder.class_number(label)
+        classes = [] if label is None else folder.class_numbers(label)
         modality = folder.modality
         known = options_of(folder.spec()[0].sample_options)
         prompt_file, chat = options.pop("prompt_file", None), bool(options.pop("chat", False))
@@ -101,7 +98,9 @@ class Request:
         if out is not None:
             path = _free(Path(out).expanduser(), out, overwrite)
         if count is None:
-            count = modality.default_count(folder.data_spec, folder.conditional and label is None)
+            data = folder.data_spec
+            data = replace(data, classes=tuple(data.classes[number] for number in classes) or data.classes)
+            count = modality.default_count(data, folder.conditional and len(classes) != 1)
         sampling = {name: value for name, value in options.items() if name in known}
         if chat and (out is not None or count != 1 or "-" in (sampling.get(PROMPT), prompt_file)):
             raise UsageError("--chat prints answers to standard input; leave -n, --out and a prompt of - out")
@@ -135,7 +134,10 @@ def _free(path: Path, out: str, overwrite: bool) -> Path:
         "-n", "count", type=click.IntRange(1, 1_000_000),
         help="How many.  [default: as the data are; 64 images, or 8 of each class; 1 text]",
     ),
-    click.option("--label", metavar="CLASS", help="Draw this class, if the model was trained --conditional."),
+    click.option(
+        "--label", metavar="CLASS,...",
+        help="Draw this class, or each of several in turn, or all, if the model was trained --conditional.",
+    ),
     click.option(
         "--seed", type=seed_type, default=0, show_default=True, help="Sample i is a function of (seed, i)."
     ),
@@ -227,8 +229,8 @@ def _written(request: Request, samples: object, as_json: bool) -> None:
     if path is not None:
         data, labels = folder.data_spec, None
         if folder.conditional:
-            number = None if request.label is None else folder.class_number(request.label)
-            labels = labels_of_samples(request.count, data, number)
+            classes = [] if request.label is None else folder.class_numbers(request.label)
+            labels = labels_of_samples(request.count, data, classes)
         modality_of(data.modality).write(samples, path, request.facts(), request.writing, data, labels)
     place = {} if path is None else {"path": str(path)}
     if as_json:
@@ -275,63 +277,6 @@ def _piped_in() -> str | None:
         return content.decode(encoding).replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise UsageError(f"standard input is not {encoding.upper()}: {one_line(error)}") from None
-
-
-@click.command("reconstruct")
-@run_argument
-@click.option("-n", "count", type=click.IntRange(1, 10_000), default=32, show_default=True, help="How many.")
-@held_out_options
-def reconstruct_command(
-    run: str, count: int, seed: int, out: str | None, overwrite: bool, device: str, runs_dir: str | None, as_json: bool
-) -> None:
-    """Show held-out examples, each row above what the model makes of it."""
-    folder = find_run(run, runs_dir)
-    path = output_path(folder, "reconstruct", out, folder.modality.write_options.suffixes, overwrite=overwrite)
-    from genzoo.sampling.latents import mean_squared_error, reconstruct
-
-    originals, copies = reconstruct(folder, count, seed=seed, device=device)
-    rows = [
-        samples[start : start + IN_A_ROW]
-        for start in range(0, len(originals), IN_A_ROW)
-        for samples in (originals, copies)
-    ]
-    _write_rows(folder, rows, path, seed, "reconstruct")
-    error = mean_squared_error(originals, copies)
-    more = {} if error is None else {"mean_squared_error": round(error, 6)}
-    _report(folder, path, as_json, count=len(originals), seed=seed, **more)
-
-
-@click.command("interpolate")
-@run_argument
-@click.option("-n", "count", type=click.IntRange(1, 1000), default=8, show_default=True, help="How many pairs.")
-@click.option("--num-steps", type=click.IntRange(2, 1000), default=10, show_default=True, help="Samples on each way.")
-@held_out_options
-def interpolate_command(
-    run: str, count: int, num_steps: int, seed: int, out: str | None, overwrite: bool, device: str,
-    runs_dir: str | None, as_json: bool,
-) -> None:  # fmt: skip
-    """Show ways between pairs of held-out examples through the latent space, a row a pair."""
-    folder = find_run(run, runs_dir)
-    path = output_path(folder, "interpolate", out, folder.modality.write_options.suffixes, overwrite=overwrite)
-    from genzoo.sampling.latents import interpolate
-
-    ways = interpolate(folder, count, num_steps=num_steps, seed=seed, device=device)
-    _write_rows(folder, list(ways), path, seed, "interpolate")
-    _report(folder, path, as_json, count=len(ways), seed=seed)
-
-
-def _write_rows(folder: RunFolder, rows: Sequence[object], path: Path, seed: int, operation: str) -> None:
-    from genzoo.registry.plugins import modality_of
-
-    modality = modality_of(folder.data_spec.modality)
-    modality.write_rows(rows, path, folder.provenance(seed, operation=operation), folder.data_spec)
-
-
-def _report(run: RunFolder, path: Path, as_json: bool, **facts: object) -> None:
-    if as_json:
-        print_json({"run": run.name, "path": str(path), **facts})
-    else:
-        click.echo(path)
 
 
 @click.command("export")

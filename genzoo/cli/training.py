@@ -5,24 +5,41 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from genzoo.cli.options import DEVICES, Commands, as_json_option, click_options, not_none, run_argument, runs_dir_option
+from genzoo.cli.options import (
+    DEVICES,
+    Commands,
+    as_json_option,
+    click_options,
+    data_options,
+    not_none,
+    run_argument,
+    runs_dir_option,
+)
 from genzoo.cli.output import print_json, printable
 from genzoo.cli.progress import Watched
-from genzoo.interface.options import read_pairs
+from genzoo.interface.errors import UsageError
+from genzoo.interface.options import read_pairs, read_toml
 from genzoo.interface.specs import GeneratorSpec
 from genzoo.registry.plugins import registry
-from genzoo.training.plan import Plan, plan
+from genzoo.training.plan import NO_MODEL, Plan, plan
 
 if TYPE_CHECKING:
     from genzoo.runs.folder import RunFolder
 
 
 class Models(Commands):
-    """One command a model, made from its spec when it is asked for."""
+    """One command a model, made from its spec when it is asked for. A run to train again, or a file of options, may
+    name the model."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0].startswith("--") and args[0] != "--help" and not ctx.resilient_parsing:
+            args = [_model_in(args), *args]
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return registry().generators.names()
@@ -31,6 +48,24 @@ class Models(Commands):
         if ctx.resilient_parsing and name not in registry().generators.names():
             return None
         return ModelCommand(registry().generators.get(name)[1])
+
+
+def _model_in(args: list[str]) -> str:
+    """The model of the run or file that an option names. Raises `UsageError` if none does."""
+    from genzoo.runs.find import find_record
+
+    values = dict(pairwise([part for arg in args for part in arg.split("=", 1)]))
+    for name in ("--like", "--init-from", "--config"):
+        if (source := values.get(name)) is None:
+            continue
+        if name == "--config" and not source.endswith(".json"):
+            model = read_toml(source).get("model")
+            if model is None:
+                continue
+            return str(model)
+        record = find_record(source, values.get("--runs-dir"))[1]
+        return f"{record['plugin']}/{record['model']}"
+    raise UsageError(NO_MODEL)
 
 
 class ModelCommand(click.Command):
@@ -52,7 +87,8 @@ class ModelCommand(click.Command):
         presets = ", ".join(spec.presets) or "none"
         sources: list[click.Option] = [
             click.Option(["--preset"], metavar="NAME", help=printable(f"A named set of options: {presets}.")),
-            click.Option(["--config", "config_file"], metavar="FILE", help="Options in a TOML file."),
+            click.Option(["--like"], metavar="RUN", help="Train a run again, with its options where none are given."),
+            click.Option(["--config", "config_file"], metavar="FILE", help="Options in a TOML file, or a run.json."),
             click.Option(
                 ["--set", "settings"],
                 metavar="OPTION=VALUE",
@@ -84,11 +120,12 @@ class ModelCommand(click.Command):
 
 @click.group("train", cls=Models, no_args_is_help=True)
 def train_command() -> None:
-    """Train a model."""
+    """Train a model. With --like, --init-from or a --config that says it, MODEL may be left out."""
 
 
 def _train(
     preset: str | None,
+    like: str | None,
     config_file: str | None,
     settings: tuple[str, ...],
     as_json: bool,
@@ -98,7 +135,9 @@ def _train(
     """What `genzoo train MODEL` does."""
     name = click.get_current_context().info_name or ""
     start = time.perf_counter()
-    sources: dict[str, Any] = {"settings": read_pairs(settings), "config_file": config_file, "preset": preset}
+    sources: dict[str, Any] = {
+        "settings": read_pairs(settings), "config_file": config_file, "preset": preset, "like": like
+    }  # fmt: skip
     if seeds is not None:
         from genzoo.training.groups import plan_group
 
@@ -114,9 +153,11 @@ def _train(
 @click.command("resume")
 @run_argument
 @click.option("--steps", type=click.IntRange(min=1), help="A new total, to train further than was planned.")
+@click.option("--shorten", is_flag=True, help="Let --steps be less than was planned.")
 @click.option("--device", metavar="TEXT", help=DEVICES)
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads.")
 @click.option("--accept-changes", is_flag=True, help="Go on with options that were edited in the run's run.json.")
+@data_options
 @runs_dir_option
 @as_json_option
 def resume_command(run: str, runs_dir: str | None, as_json: bool, **changes: Any) -> None:

@@ -9,6 +9,7 @@ from genzoo.evaluation.evaluate import Evaluation, HeldOut, Sampling, kept_evalu
 from genzoo.evaluation.seeds import pooled
 from genzoo.interface.dataset import Progress, silent
 from genzoo.interface.errors import UsageError
+from genzoo.runs.data import remember_place
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.groups import columns_of
 
@@ -21,6 +22,7 @@ def compare(
     features: str = "auto",
     batch_size: int = 64,
     device: str = "auto",
+    data: str | None = None,
     data_dir: str | None = None,
     runs_dir: str | None = None,
     seeds: bool = False,
@@ -31,6 +33,7 @@ def compare(
     Args:
         runs: each a run as `evaluate` takes it, the file of a result (`result.json`), or the name of a group
             (`train_seeds`), which is one result: mean and standard deviation over its runs.
+        data, data_dir: where the data of all runs are now, if not where they were; the runs remember it.
         seeds: let runs that differ in the seed alone be one result too, and a run of a group stand for all of it.
 
     Raises:
@@ -47,7 +50,8 @@ def compare(
             result = source
         else:
             options: object = source.spec()[0].sample_options()
-            held = held or HeldOut(source, n, seed, features, data_dir, progress)
+            held = held or HeldOut(source, n, seed, features, progress, data, data_dir)
+            remember_place(source, data, data_dir)
             kept = kept_evaluation(source, held.protocol, options)
             result = kept or held.evaluation_of(source, Sampling(options, batch_size, device), progress)
         results.append(result)

@@ -110,6 +110,7 @@ def evaluate(
     batch_size: int = 64,
     weights: str = "best",
     device: str = "auto",
+    data: str | None = None,
     data_dir: str | None = None,
     runs_dir: str | None = None,
     progress: Progress = silent,
@@ -125,7 +126,7 @@ def evaluate(
         features: of images: "auto" (of a classifier if the data have labels, else random), or a name of `genzoo
             evaluate --help`.
         weights: as for `load`.
-        data_dir: where the data are now, if not where they were.
+        data, data_dir: where the data are now, if not where they were; the run remembers it.
         progress: called with (what, done, total).
         options: the model's own sampling options.
 
@@ -136,7 +137,7 @@ def evaluate(
     folder = find_run(run, runs_dir)
     spec = folder.spec()[0]
     sampling = Sampling(build(spec.sample_options, options, f"sampling {spec.name}"), batch_size, device, weights)
-    held = HeldOut(folder, n, seed, features, data_dir, progress)
+    held = HeldOut(folder, n, seed, features, progress, data, data_dir)
     return held.evaluation_of(folder, sampling, progress)
 
 
@@ -154,17 +155,24 @@ class HeldOut:
     """The data that runs are held against, one for all runs of a protocol."""
 
     def __init__(
-        self, folder: RunFolder, n: int | None, seed: int, features: str, data_dir: str | None, progress: Progress
+        self,
+        folder: RunFolder,
+        n: int | None,
+        seed: int,
+        features: str,
+        progress: Progress,
+        data: str | None = None,
+        data_dir: str | None = None,
     ) -> None:
         if n is not None and n < 1:
             raise UsageError(f"n is {n}; allowed is 1 or more")
-        dataset, data = load_data(folder, data_dir, progress)
-        self.modality = data.modality
+        dataset, spec = load_data(folder, data, data_dir, progress)
+        self.modality = spec.modality
         request = request_for(folder, n, seed, features, data_dir, progress)
         self.seed = seed
-        self.reference: Reference[Any] = modality_of(data.modality).reference(dataset, data, request, progress)
+        self.reference: Reference[Any] = modality_of(spec.modality).reference(dataset, spec, request, progress)
         self.protocol = {
-            "version": PROTOCOL, "modality": data.modality, "data": data.name, "fingerprint": data.fingerprint,
+            "version": PROTOCOL, "modality": spec.modality, "data": spec.name, "fingerprint": spec.fingerprint,
             "validation": folder.training.validation, "samples": self.reference.count, "seed": seed,
             **self.reference.protocol,
         }  # fmt: skip

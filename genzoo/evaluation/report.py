@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+import csv
 import html
+import io
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genzoo.evaluation.evaluate import Evaluation, Measured
+from genzoo.interface.errors import unknown
 from genzoo.interface.files import write_file
 from genzoo.registry.plugins import modality_of, registry
 from genzoo.runs.folder import RunFolder
@@ -23,34 +27,75 @@ TITLES = {  # of what illustrates a result, by the stem of its file
 ARROWS = {"lower": "↓", "higher": "↑"}
 
 
-def rows(results: Sequence[Evaluation]) -> Rows:
-    """A heading, and a row a measure: its name and direction, a value for each run, and what stands beside it. Where
-    there are several runs, `*` marks the best and those that are not two standard errors worse."""
-    names = [result.run for result in results]
-    columns = results[0].columns
-    titles = (title.upper() for title in columns.values())
-    table: Rows = [("MEASURE", *(("VALUE",) if len(results) == 1 else names), *titles)]
-    for key in _keys(results):
-        in_runs = [next((m for m in result.measures if (m.name, m.of) == key), None) for result in results]
-        measures = [m for m in in_runs if m is not None]
+@dataclass(frozen=True)
+class Row:
+    """One measure of all runs: of each its value, or None, and whether it is of the best; and what stands beside."""
+
+    name: str
+    of: str
+    better: str
+    values: Sequence[Measured | None]
+    best: Sequence[bool]
+    references: Sequence[float | None]
+
+
+def table(results: Sequence[Evaluation]) -> list[Row]:
+    """A row a measure. Of several runs the best are marked, with those that are not two standard errors worse; none
+    is where all have one value."""
+    lines = []
+    for name, of in _keys(results):
+        values = [next((m for m in result.measures if (m.name, m.of) == (name, of)), None) for result in results]
+        measures = [m for m in values if m is not None]
         best = _best(measures) if len(results) > 1 else set()
-        cells = ["" if m is None else _value(m) + (" *" if id(m) in best else "") for m in in_runs]
         references = [
-            next((number(m.references[column]) for m in measures if column in m.references), "") for column in columns
+            next((m.references[column] for m in measures if column in m.references), None)
+            for column in results[0].columns
         ]
-        name = f"{key[0]} {ARROWS[measures[0].better]}" + (f" ({key[1]})" if key[1] else "")
-        table.append((name, *cells, *references))
-    return table
+        lines.append(Row(name, of, measures[0].better, values, [id(m) in best for m in values], references))
+    return lines
+
+
+def rows(results: Sequence[Evaluation]) -> Rows:
+    """A heading, and a row a measure as text: its name and direction, a value for each run, `*` behind the best, and
+    what stands beside it."""
+    titles = (title.upper() for title in results[0].columns.values())
+    lines: Rows = [("MEASURE", *(("VALUE",) if len(results) == 1 else [result.run for result in results]), *titles)]
+    for row in table(results):
+        marked = zip(row.values, row.best, strict=True)
+        cells = ["" if m is None else _value(m) + (" *" if best else "") for m, best in marked]
+        references = ["" if value is None else number(value) for value in row.references]
+        name = f"{row.name} {ARROWS[row.better]}" + (f" ({row.of})" if row.of else "")
+        lines.append((name, *cells, *references))
+    return lines
+
+
+def only(results: Sequence[Evaluation], names: Sequence[str]) -> list[Evaluation]:
+    """The results with these measures alone, in this order. Raises `UsageError` for one that none has."""
+    known = {m.name for result in results for m in result.measures}
+    left_out = {name for result in results for name in result.left_out}
+    if strange := [name for name in names if name not in known | left_out]:
+        raise unknown("measure", strange[0], known)
+    return [
+        replace(
+            result,
+            measures=tuple(sorted((m for m in result.measures if m.name in names), key=lambda m: names.index(m.name))),
+            left_out={name: reason for name, reason in result.left_out.items() if name in names},
+        )
+        for result in results
+    ]
 
 
 def _keys(results: Sequence[Evaluation]) -> list[tuple[str, str]]:
     """What is measured, in the order of the modality: names, and of what."""
-    order = [spec.name for _, spec in registry().metrics.of_modality(results[0].protocol["modality"])]
+    longest = max(results, key=lambda result: len(result.measures))
+    order = list(dict.fromkeys(m.name for result in (longest, *results) for m in result.measures))
     keys = dict.fromkeys((m.name, m.of) for result in results for m in result.measures)
-    return sorted(keys, key=lambda key: order.index(key[0]) if key[0] in order else len(order))
+    return sorted(keys, key=lambda key: order.index(key[0]))
 
 
 def _best(measures: list[Measured]) -> set[int]:
+    if len({m.value for m in measures}) == 1 < len(measures):
+        return set()
     sign = 1 if measures[0].better == "lower" else -1
     best = min(measures, key=lambda m: sign * m.value)
     return {
@@ -73,6 +118,70 @@ def number(value: float, digits: int = 4) -> str:
         return f"{value:g}"
     places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     return f"{value:.{places}f}" if places <= 6 else f"{value:.{digits - 1}e}"
+
+
+LATEX = {  # what LaTeX would obey
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+}  # fmt: skip
+
+
+def latex(results: Sequence[Evaluation]) -> str:
+    """The table as LaTeX, by the package booktabs, which is all that it needs: the best values bold, with what is not
+    two standard errors worse."""
+    heads = [result.run for result in results] if len(results) > 1 else ["value"]
+    heads += list(results[0].columns.values())
+    lines = [
+        "% \\usepackage{booktabs}",
+        *(f"% {' '.join(note.split())}" for note in (results[0].heading, *notes(results))),
+        f"\\begin{{tabular}}{{l{'r' * len(heads)}}}",
+        "\\toprule",
+        " & ".join(["Measure", *(_in_latex(head) for head in heads)]) + r" \\",
+        "\\midrule",
+    ]
+    for row in table(results):
+        name = _in_latex(row.name.replace("_", " ") + (f" ({row.of})" if row.of else ""))
+        cells = [name + (r" $\downarrow$" if row.better == "lower" else r" $\uparrow$")]
+        for measure, best in zip(row.values, row.best, strict=True):
+            cells.append("" if measure is None else _latex_value(measure, best))
+        cells += ["" if value is None else _latex_number(value) for value in row.references]
+        lines.append(" & ".join(cells) + r" \\")
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
+
+
+def _latex_value(measure: Measured, best: bool) -> str:
+    text = _latex_number(measure.value)
+    text = rf"{{\boldmath{text}}}" if best else text
+    if measure.uncertainty is None:
+        return text
+    return rf"{text} $\pm$ {_latex_number(measure.uncertainty, 2)}"
+
+
+def _latex_number(value: float, digits: int = 4) -> str:
+    mantissa, _, exponent = number(value, digits).partition("e")
+    return f"${mantissa}" + (rf" \cdot 10^{{{int(exponent)}}}$" if exponent else "$")
+
+
+def _in_latex(text: str) -> str:
+    return "".join(LATEX.get(character, character) for character in " ".join(text.split()) if character.isprintable())
+
+
+def as_csv(results: Sequence[Evaluation]) -> str:
+    """A line a run and measure, with its standard error and what stands beside it."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(
+        ["run", "model", "measure", "of", "unit", "better", "value", "uncertainty", "best", *results[0].columns]
+    )
+    for row in table(results):
+        for result, measure, best in zip(results, row.values, row.best, strict=True):
+            if measure is not None:
+                references = [measure.references.get(column, "") for column in results[0].columns]
+                error = "" if measure.uncertainty is None else measure.uncertainty
+                facts = [result.run, result.model, row.name, row.of, measure.unit, row.better, measure.value]
+                writer.writerow([*facts, error, str(best).lower(), *references])
+    return buffer.getvalue()
 
 
 def notes(results: Sequence[Evaluation]) -> list[str]:

@@ -40,15 +40,21 @@ class ImageTrainOptions(TrainOptions):
 class ImageWriteOptions(WriteOptions):
     """How images are written."""
 
-    suffixes: ClassVar[tuple[str, ...]] = (*PICTURES, ".npz")
+    suffixes: ClassVar[tuple[str, ...]] = (*PICTURES, ".npz", ".pdf", ".svg", ".gif")
 
-    format: str | None = option(None, help="Default: as --out says, or png.", choices=("png", "jpeg", "npz"))
+    format: str | None = option(
+        None, help="Default: as --out says, or png.", choices=("png", "jpeg", "npz", "pdf", "svg", "gif")
+    )
+    columns: int | None = option(None, help="Images in a row of a grid.", minimum=1, maximum=1000)
+    scale: int = option(1, help="Draw each pixel of a grid as a square of so many.", minimum=1, maximum=64)
+    dpi: int | None = option(None, help="Dots an inch, which is the size of a grid in print.", minimum=36, maximum=2400)
+    class_names: bool = option(False, help="Write the names of the classes beside the rows of a grid.")
     separate: bool = option(False, help="One file an image instead of a grid; --out is a folder.")
     visible_label: bool = option(False, help="Write AI-generated below the picture.")
 
     def suffix(self, out: str | None) -> str:
-        if self.separate and self.format == "npz":
-            raise UsageError("--separate writes pictures, and --format is npz; give one")
+        if self.separate and self.format in ("npz", "pdf", "svg", "gif"):
+            raise UsageError(f"--separate writes pictures, and --format is {self.format}; give one")
         if self.separate:
             return ""
         if out is None:
@@ -56,7 +62,8 @@ class ImageWriteOptions(WriteOptions):
         suffix = os.path.splitext(out)[1].lower()
         if suffix not in self.suffixes:
             raise UsageError(
-                f"--out is {out!r}; allowed is a file that ends in .png, .jpeg or .npz, or a folder with --separate"
+                f"--out is {out!r}; allowed is a file that ends in .png, .jpeg, .npz, .pdf, .svg or .gif, or a folder"
+                " with --separate"
             )
         if self.format not in (None, suffix[1:].replace("jpg", "jpeg")):
             raise UsageError(f"--out is {out!r} and --format is {self.format}; make them agree")

@@ -7,6 +7,7 @@ import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -156,13 +157,14 @@ def _shape(
 def load_npz(path: Path) -> ImageData:
     """An `.npz` with `images` ((N, H, W), (N, H, W, C) or (N, C, H, W); uint8, or floats in [0, 1]), perhaps `labels`
     (N,), perhaps `test_images` and `test_labels`, and `validation_images` and `validation_labels`; without test images
-    every tenth is for test."""
+    every tenth is for test. With `classes`, the names of these, labels are positions in it."""
     arrays = _arrays(path)
     if "images" not in arrays:
         raise GenzooError(f"{path} has no array 'images'; it holds {', '.join(arrays) or 'nothing'}")
     prefixes = {part: prefix for part, prefix in PREFIXES.items() if f"{prefix}images" in arrays}
     images = {part: _pixels(arrays[f"{prefix}images"], path) for part, prefix in prefixes.items()}
-    classes, labels = _labels({part: arrays.get(f"{prefix}labels") for part, prefix in prefixes.items()}, path)
+    numbers = {part: arrays.get(f"{prefix}labels") for part, prefix in prefixes.items()}
+    classes, labels = _labels(numbers, arrays.get("classes"), path)
     for part, values in labels.items():
         if values is not None and len(values) != len(images[part]):
             raise GenzooError(f"{path} has {len(images[part])} images and {len(values)} labels")
@@ -215,16 +217,31 @@ def _pixels(array: Array, path: Path) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
-def _labels(parts: dict[str, Array | None], path: Path) -> tuple[tuple[str, ...], dict[str, Tensor | None]]:
-    """The names of the classes of all parts, and the labels of each as positions among them."""
+def _labels(
+    parts: dict[str, Array | None], classes: Array | None, path: Path
+) -> tuple[tuple[str, ...], dict[str, Tensor | None]]:
+    """The names of the classes of all parts, and the labels of each as positions among them. `classes` are the names
+    where the labels are such positions already."""
     known = {part: values for part, values in parts.items() if values is not None}
     if not known:
         return (), dict.fromkeys(parts)
     if missing := [part for part in parts if part not in known]:
         raise GenzooError(f"{path} has labels of {', '.join(known)} images and none of {', '.join(missing)} images")
+    if classes is not None:
+        parts = {part: None if values is None else _named(values, classes, path) for part, values in parts.items()}
+        known = {part: values for part, values in parts.items() if values is not None}
     names, numbers = np.unique(np.concatenate(list(known.values())), return_inverse=True)
     every, labels, start = torch.from_numpy(numbers.astype(np.int64)), {}, 0
     for part, values in known.items():
         labels[part] = every[start : start + len(values)]
         start += len(values)
     return tuple(map(str, names)), {**dict.fromkeys(parts), **labels}
+
+
+def _named(labels: Any, classes: Array, path: Path) -> Array:
+    """The names of labels that are positions in `classes`."""
+    inside = classes.ndim == 1 and labels.dtype.kind in "iu" and ((labels >= 0) & (labels < len(classes))).all()
+    if not inside:
+        raise GenzooError(f"{path}: with `classes`, labels are whole numbers from 0 to {len(classes) - 1}")
+    names: Array = classes.astype(str)[labels]
+    return names

@@ -14,6 +14,7 @@ from genzoo.image import PICTURES, ImageTrainOptions, ImageWriteOptions
 from genzoo.image import write as writing
 from genzoo.image.data import ImageData, to_unit
 from genzoo.image.features import quick_distance
+from genzoo.image.figure import PRINTED, read_printed
 from genzoo.image.files import load_folder, load_image, load_npz
 from genzoo.image.reference import ImageReference, image_reference
 from genzoo.interface.dataset import Dataset, Progress
@@ -72,29 +73,42 @@ class ImageModality(Modality[Tensor]):
     ) -> None:  # fmt: skip
         assert isinstance(options, ImageWriteOptions), "the modality's own options are given"
         visible = options.visible_label
+        names = None if labels is None else [data.classes[number] for number in labels.tolist()]
         if options.separate:
-            writing.write_separate(samples, path, facts, f".{options.format or 'png'}", visible_label=visible)
-        elif path.suffix.lower() == ".npz":
-            writing.write_arrays(samples, path, facts, labels=labels)
+            suffix = f".{options.format or 'png'}"
+            writing.write_separate(samples, path, facts, suffix, names=names, visible_label=visible)
+            return
+        if names is not None:
+            facts = {**facts, "classes": [name for name in data.classes if name in names]}
+        if path.suffix.lower() == ".npz":
+            writing.write_arrays(samples, path, facts, labels=labels, classes=data.classes)
+        elif path.suffix.lower() == ".gif":
+            writing.write_animation(samples, path, facts, scale=options.scale)
         else:
-            writing.write_grid(samples, path, facts, labels=labels, visible_label=visible)
+            writing.write_grid(samples, path, facts, options, labels=labels, classes=data.classes)
 
     def write_rows(self, rows: Sequence[Tensor], path: Path, facts: Mapping[str, object], data: DataSpec) -> None:
-        if path.suffix.lower() in PICTURES:
+        if path.suffix.lower() not in (".npz", ".gif"):
             writing.write_rows(rows, path, facts)
         else:
             super().write_rows(rows, path, facts, data)
 
-    def preview(self, path: Path) -> Tensor:
-        if path.suffix.lower() in PICTURES:
+    def preview(self, path: Path) -> Tensor | str:
+        if path.suffix.lower() in (*PICTURES, ".gif"):
             return read_picture(path)
+        if path.suffix.lower() in PRINTED:
+            return f"{path.name}: a grid for print"
         return writing.grid(to_unit(writing.read_arrays(path)[0]))
 
     def read(self, path: Path, data: DataSpec) -> Tensor:
         return load_image(path, data.shape)[None]
 
     def provenance(self, path: Path) -> dict[str, object]:
-        return read_labels(path) if path.suffix.lower() in PICTURES else writing.read_arrays(path)[1]
+        if path.suffix.lower() in PICTURES:
+            return read_labels(path)
+        if path.suffix.lower() == ".gif":
+            return writing.read_animation(path)
+        return read_printed(path) if path.suffix.lower() in PRINTED else writing.read_arrays(path)[1]
 
     # Scores and measures
 

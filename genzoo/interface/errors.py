@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 
@@ -46,15 +47,25 @@ class Skip(Exception):
 
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> UsageError:
     """The error for a `name` that is none of `allowed`, with the nearest match or the choices."""
-    from difflib import get_close_matches
-
     choices = sorted(allowed)
-    close = get_close_matches(name, choices, n=1, cutoff=0.5)
-    if close:
-        return UsageError(f"unknown {kind} {name!r}; did you mean {close[0]!r}?")
+    if close := nearest(name, choices):
+        return UsageError(f"unknown {kind} {name!r}; did you mean {close!r}?")
     if not choices:
         return UsageError(f"unknown {kind} {name!r}; there is none yet")
     return UsageError(f"unknown {kind} {name!r}; there is {', '.join(choices)}")
+
+
+def nearest(name: str, choices: Iterable[str]) -> str | None:
+    """The one of `choices` that a misspelt `name` is likely to mean: whatever its case, or the initials of its words
+    (`lr` is `learning_rate`); None if none is near."""
+    from difflib import get_close_matches
+
+    plain = {choice.lower(): choice for choice in choices}
+    initials = {"".join(part[:1] for part in re.split(r"[-_]", choice.lstrip("-"))): choice for choice in plain}
+    if (by_initials := initials.get(name.lower().lstrip("-"))) is not None:
+        return plain[by_initials]
+    close = get_close_matches(name.lower(), plain, n=1, cutoff=0.5)
+    return plain[close[0]] if close else None
 
 
 def one_line(error: BaseException) -> str:

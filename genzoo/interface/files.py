@@ -11,6 +11,8 @@ from pathlib import Path
 
 from genzoo.interface import provenance
 from genzoo.interface.errors import GenzooError
+from genzoo.interface.parsing import parse_json
+from genzoo.interface.specs import Json
 
 
 def write_file(path: Path, content: bytes, facts: provenance.Facts | None = None) -> Path:
@@ -59,6 +61,15 @@ def _put(path: Path, content: bytes, *, synced: bool) -> None:
         if isinstance(error, OSError):
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise
+
+
+def read_json(path: Path) -> Json | None:
+    """The object in a file of JSON; None where there is none that can be read."""
+    try:
+        content = parse_json(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:

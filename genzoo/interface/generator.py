@@ -120,6 +120,17 @@ class Encodes(Protocol):
 
 
 @runtime_checkable
+class HasLatents(Protocol):
+    """A model that draws from a latent vector. A conditional model is given `labels` besides, by name, int64 (B,)."""
+
+    def draw_latents(self, count: int, *, rng: RandomStreams) -> Tensor:
+        """The latent vectors (count, D) that `sample` draws from the same random numbers, with its default options."""
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """As `Encodes.decode`."""
+
+
+@runtime_checkable
 class Streams(Protocol):
     """A model of what is printed that can say a sample piece by piece, as it is drawn."""
 

@@ -20,24 +20,33 @@ LABEL = "AI-generated"
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}  # by suffix
 
 
-def write_picture(picture: Tensor, path: Path, facts: provenance.Facts, *, visible_label: bool = False) -> Path:
+def write_picture(
+    picture: Tensor, path: Path, facts: provenance.Facts, *, visible_label: bool = False, dpi: int | None = None
+) -> Path:
     """Write one picture, uint8 (C, H, W) with 1 or 3 channels, as it is; the suffix of `path` says PNG or JPEG.
 
     Args:
         facts: what `RunFolder.provenance` gives; written into the file.
         visible_label: write "AI-generated" below the picture.
+        dpi: dots an inch, for the size in print.
 
     Raises `GenzooError` if it cannot be written.
     """
     image = _image(picture)
     if visible_label:
         image = _with_label(image)
-    buffer = io.BytesIO()
+    buffer, size = io.BytesIO(), {} if dpi is None else {"dpi": (dpi, dpi)}
     if FORMATS[path.suffix.lower()] == "PNG":
-        _save_png(image, buffer, facts)
+        _save_png(image, buffer, facts, **size)
     else:
-        image.save(buffer, "JPEG", quality=95, xmp=provenance.xmp(facts))
+        image.save(buffer, "JPEG", quality=95, xmp=provenance.xmp(facts), **size)
     return write_file(path, buffer.getvalue())
+
+
+def labelled(picture: Tensor) -> Tensor:
+    """A picture, uint8 (C, H, W), with "AI-generated" below it."""
+    array = np.array(_with_label(_image(picture)))
+    return torch.from_numpy(array[None] if array.ndim == 2 else array.transpose(2, 0, 1).copy())
 
 
 def as_png(picture: Tensor, facts: provenance.Facts) -> bytes:
@@ -72,12 +81,12 @@ def _image(picture: Tensor) -> Image.Image:
     return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
 
 
-def _save_png(image: Image.Image, buffer: io.BytesIO, facts: provenance.Facts) -> None:
+def _save_png(image: Image.Image, buffer: io.BytesIO, facts: provenance.Facts, **size: tuple[int, int]) -> None:
     info = PngImagePlugin.PngInfo()
     info.add_itxt(provenance.XMP_CHUNK, provenance.xmp(facts).decode())
     info.add_text("AIGC", json.dumps(provenance.aigc(facts)))
     info.add_text("genzoo", json.dumps(facts))
-    image.save(buffer, "PNG", pnginfo=info)
+    image.save(buffer, "PNG", pnginfo=info, **size)
 
 
 def _with_label(image: Image.Image) -> Image.Image:

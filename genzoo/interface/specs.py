@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
@@ -55,7 +55,9 @@ class TrainOptions:
     runs_dir: str | None = option(None, help="Folder of runs. Default: GENZOO_RUNS_DIR, or runs.")
     name: str | None = option(None, help="The run's name. Default: model, data and time.")
     save_every: int = option(500, help="Write a checkpoint this often; 0: only the last.", unit="steps", minimum=0)
-    keep: int = option(2, help="How many checkpoints to keep.", minimum=1)
+    keep: int | None = option(
+        None, help="How many checkpoints to keep. Default: 2 while it trains, the newest when it is done.", minimum=1
+    )
     sample_every: int = option(500, help="Draw a grid of samples this often; 0: never.", unit="steps", minimum=0)
     eval_every: int = option(
         500, help="Score up to 1,000 validation examples this often; 0: never.", unit="steps", minimum=0
@@ -69,14 +71,15 @@ class TrainOptions:
     )
     log_every: int = option(50, help="Write the losses this often.", unit="steps", minimum=1)
     threads: int | None = option(None, help="CPU threads. Default: as torch chooses.", minimum=1, maximum=1024)
+    init_from: str | None = option(
+        None, help="Begin with the weights of a run of the model, and with its options where no others are given."
+    )
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.epochs is not None:
             raise ValueError("--steps and --epochs are both given; give one")
-        if self.name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
-            raise ValueError(f"--name is {self.name!r}; allowed are letters, digits, '.', '_' and '-'")
-        if self.name is not None and OF_WINDOWS.fullmatch(self.name):
-            raise ValueError(f"--name is {self.name!r}, which no folder on Windows can be called; choose another")
+        if self.name is not None:
+            check_run_name(self.name, "--name")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
             raise ValueError(f"--device is {self.device!r}; allowed is auto, cpu, cuda, cuda:N or mps")
 
@@ -103,6 +106,14 @@ class WriteOptions:
         if suffix not in self.suffixes:
             raise UsageError(f"--out is {out!r}; allowed is a file that ends in {in_words(self.suffixes)}")
         return suffix
+
+
+def check_run_name(name: str, owner: str) -> None:
+    """Raises `ValueError` saying why a run cannot be called so; `owner` is what has the name."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ValueError(f"{owner} is {name!r}; allowed are letters, digits, '.', '_' and '-'")
+    if OF_WINDOWS.fullmatch(name):
+        raise ValueError(f"{owner} is {name!r}, which no folder on Windows can be called; choose another")
 
 
 def in_words(names: tuple[str, ...]) -> str:
@@ -176,7 +187,11 @@ class GeneratorSpec:
             `--batch-size`, and an epoch of it is a step.
         example_length: how much of the data an example of a batch is, in the units that they are counted in (1 image,
             so many tokens), or the name of the option that says it. For `--epochs`.
+        schedule: how the step size changes over the whole length of a training, in a word such as "cosine", or the name
+            of the option that says it, whose value "constant" is that it does not; empty: nothing depends on the
+            length. For runs that are trained further than was planned.
         paper: where the model is from, in words, or an address.
+        bibtex: the same as an entry, or several, of BibTeX, for `genzoo cite`.
         tags: what it is, for those who look and for `genzoo check`: `closed-form` (all weights are set in the first
             step, and further steps change nothing), `density` (it has an exact likelihood).
     """
@@ -190,9 +205,11 @@ class GeneratorSpec:
     defaults: Mapping[str, object] = field(default_factory=dict)
     presets: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     paper: str = ""
+    bibtex: str = ""
     tags: tuple[str, ...] = ()
     mini_batches: bool = True
     example_length: int | str = 1
+    schedule: str = ""
 
     def check(self) -> None:
         """Raises `ValueError` saying what is wrong with this spec's name or tags. Its options are checked with those of
@@ -327,6 +344,16 @@ class DataSpec:
             names = ", ".join(self.classes[:20]) + more
             raise UsageError(f"--label is {str(label)!r}; the classes of {owner} are {names}")
         return self.classes.index(str(label))
+
+    def class_numbers(self, label: str | int | Sequence[str | int], conditional: bool, owner: str) -> list[int]:
+        """The positions of several classes: a name, names with commas between or in a list, or `all`. Raises
+        `UsageError` as `class_number` does."""
+        if label == "all" and conditional and "all" not in self.classes:
+            return list(range(len(self.classes)))
+        if isinstance(label, str):
+            label = [label] if label in self.classes else [part.strip() for part in label.split(",") if part.strip()]
+        names = [label] if isinstance(label, int) else label
+        return [self.class_number(name, conditional, owner) for name in names]
 
 
 def _check_name(kind: str, name: str) -> None:

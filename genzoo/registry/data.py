@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,16 @@ def locate(data: str, modality: ModalitySpec) -> DatasetSpec | tuple[Path, ...]:
         if not path.is_dir() and not (path.is_file() and takes):
             raise _not_data(data, path, modality, names)
     return paths
+
+
+def with_whole_paths(training: TrainOptions, modality: ModalitySpec) -> TrainOptions:
+    """Training options whose data are at whole paths, as a run may be gone on with from elsewhere. Raises
+    `UsageError`."""
+    if isinstance(paths := locate(training.data, modality), tuple):
+        training = replace(training, data=",".join(str(path.resolve()) for path in paths))
+    if training.data_dir is not None:
+        training = replace(training, data_dir=str(Path(training.data_dir).expanduser().resolve()))
+    return training
 
 
 def _matches(text: str) -> list[Path]:

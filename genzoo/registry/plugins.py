@@ -173,13 +173,14 @@ class Registry:
 
 SLOW = 0.5  # seconds that a plugin may take to load
 RESERVED_COMMANDS: set[str] = {
-    "list", "info", "train", "resume", "sample", "reconstruct", "interpolate", "export", "evaluate", "compare",
-    "runs", "show", "data", "plugins", "provenance", "new", "check", "install", "uninstall", "doctor",
+    "list", "info", "train", "resume", "sample", "reconstruct", "interpolate", "walk", "export", "evaluate", "compare",
+    "runs", "show", "prune", "rm", "rename", "note", "plot", "cite",
+    "data", "plugins", "provenance", "new", "check", "install", "uninstall", "doctor",
 }  # fmt: skip
-RESERVED = ("preset", "config", "set", "json", "help")  # names that no option of a training can have
+RESERVED = ("preset", "like", "config", "set", "json", "help")  # names that no option of a training can have
 RESERVED_IN_SAMPLING = (
     "n", "count", "label", "labels", "seed", "out", "overwrite", "batch_size", "weights", "device", "run", "runs_dir",
-    "progress", "json", "help", "features", "data_dir", "html", "markdown",
+    "progress", "json", "help", "features", "data", "data_dir", "html", "markdown",
 )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
@@ -20,7 +19,7 @@ from genzoo.interface.files import write_folder
 from genzoo.interface.parsing import parse_json
 from genzoo.interface.run import State
 from genzoo.interface.specs import Json
-from genzoo.runs.folder import FORMAT, MANIFEST, STATE, TENSORS, RunFolder, sealed, unsealed
+from genzoo.runs.folder import FORMAT, MANIFEST, STATE, TENSORS, RunFolder, sealed, sha256_of, unsealed
 
 MARK = "$type"
 
@@ -75,7 +74,7 @@ def _write(folder: Path, facts: Json, state: State) -> None:
     def fill(aside: Path) -> None:
         save_file(tensors, aside / TENSORS)
         (aside / STATE).write_text(json.dumps(tree), "utf-8", newline="\n")
-        files = {p.name: {"sha256": _sha256(p), "bytes": p.stat().st_size} for p in sorted(aside.iterdir())}
+        files = {p.name: {"sha256": sha256_of(p), "bytes": p.stat().st_size} for p in sorted(aside.iterdir())}
         manifest = sealed({"format": FORMAT, **facts, "files": files})
         (aside / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8", newline="\n")
 
@@ -94,7 +93,7 @@ def _read(folder: Path) -> tuple[Json, State]:
         if manifest["format"] != FORMAT:
             raise GenzooError(f"{folder} is of a format that this genzoo does not know; upgrade genzoo")
         for name in (STATE, TENSORS):
-            if _sha256(folder / name) != manifest["files"][name]["sha256"]:
+            if sha256_of(folder / name) != manifest["files"][name]["sha256"]:
                 raise GenzooError(f"{folder.name} is damaged: {name} does not have the SHA-256 of its manifest")
         tree = parse_json((folder / STATE).read_bytes())
         # copies: while a tensor lies in the mapped file, Windows lets nobody replace that file
@@ -102,11 +101,6 @@ def _read(folder: Path) -> tuple[Json, State]:
         return manifest, _put_together(tree, tensors)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
         raise GenzooError(f"{folder.name} is damaged: {type(error).__name__}: {error}") from None
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _take_apart(value: object, path: str, tensors: dict[str, Tensor], seen: set[int]) -> object:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from genzoo.interface.errors import GenzooError, GenzooWarning, UsageError, unknown
-from genzoo.interface.specs import in_words
-from genzoo.runs.folder import RunFolder, is_run, unwritable, was_run
+from genzoo.interface.options import to_json
+from genzoo.interface.specs import Json, TrainOptions, in_words
+from genzoo.registry.data import with_whole_paths
+from genzoo.runs.folder import RUN, RunFolder, is_run, read_record, unwritable, was_run
+from genzoo.runs.manage import check_idle, listed
 
 
 def runs_folder(runs_dir: str | None) -> Path:
@@ -39,15 +44,23 @@ def new_name(model: str, data: str, folder: Path) -> str:
     return name
 
 
-def list_runs(runs_dir: str | None = None) -> list[RunFolder]:
-    """The runs in a folder, newest first. What cannot be read is left out."""
-    return runs_and_broken(runs_dir)[0]
+def list_runs(runs_dir: str | None = None, *, sort: str | None = None, where: str = "") -> list[RunFolder]:
+    """The runs in a folder, newest first. What cannot be read is left out.
+
+    Args:
+        sort: what to go by instead, such as `seed` or a measure, the lowest first; `-` before it: the highest first.
+        where: which runs, by conditions with spaces between that all hold, such as `model=gan seed<3`.
+
+    Both take the names of `genzoo runs --columns`. Raises `UsageError` for others.
+    """
+    runs = runs_and_broken(runs_dir)[0]
+    return [run for run, _ in listed(runs, sort=sort, where=where)] if sort or where else runs
 
 
 def runs_and_broken(runs_dir: str | None = None) -> tuple[list[RunFolder], dict[Path, str]]:
     """The runs in a folder, newest first, and of those that cannot be read why, by their folders."""
     runs, broken = [], {}
-    for path in sorted(runs_folder(runs_dir).glob("*")):
+    for path in sorted(runs_folder(runs_dir).glob("[!.]*")):
         try:
             if was_run(path):
                 runs.append(RunFolder(path))
@@ -113,6 +126,47 @@ def _opened(path: Path) -> RunFolder:
         message = f"run {folder.name!r}: run.json does not have its checksum: it was edited, or is damaged"
         warnings.warn(message, GenzooWarning, stacklevel=3)
     return folder
+
+
+def find_record(run: str | Path | RunFolder, runs_dir: str | None) -> tuple[str, Json]:
+    """What a run says of itself, by its name or folder or a model's name, or what a `run.json` says that lies alone,
+    and a name for it. Raises `UsageError` or `GenzooError`."""
+    if not isinstance(run, RunFolder) and Path(run).suffix == ".json":
+        file = Path(run).expanduser()
+        if not is_run(file.parent) or file.name != RUN:
+            return str(run), read_record(file)
+        run = file.parent
+    folder = find_run(run, runs_dir, any_status=True)
+    return folder.name, folder.record | {"training": to_json(folder.training)}
+
+
+def data_place(folder: RunFolder, data: str | None, data_dir: str | None) -> TrainOptions:
+    """The training options of a run, with the place of its data as it is now where it is given. Raises `UsageError` if
+    there are no data."""
+    changes: dict[str, Any] = {"data": data, "data_dir": data_dir}
+    training = replace(folder.training, **{name: value for name, value in changes.items() if value is not None})
+    try:
+        return with_whole_paths(training, folder.modality)
+    except UsageError as error:
+        if data is not None:
+            raise
+        raise UsageError(
+            f"the data of run {folder.name!r} are no longer at {training.data}; give --data where they are now"
+        ) from error
+
+
+def exact_run(run: str, runs_dir: str | None) -> RunFolder:
+    """The run of exactly that name in the runs folder, for what cannot be undone. Raises `UsageError`."""
+    folder, path = runs_folder(runs_dir), Path(run).expanduser()
+    path = path if is_run(path) else folder / run
+    if not is_run(path):
+        names = [candidate.name for candidate in list_runs(runs_dir)]
+        if any(run == candidate.model for candidate in list_runs(runs_dir)):
+            raise UsageError(f"{run!r} is a model; name the run, as `genzoo runs` lists it")
+        raise unknown("run", run, names)
+    exact = RunFolder(path)
+    check_idle(exact, folder)
+    return exact
 
 
 def output_path(

@@ -17,15 +17,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 from genzoo.interface.errors import GenzooError, UsageError
 from genzoo.interface.files import whole_folder, write_file, write_json, write_synced
-from genzoo.interface.options import build
+from genzoo.interface.options import build, to_json
 from genzoo.interface.parsing import parse_json
 from genzoo.interface.provenance import sidecar
 from genzoo.interface.specs import DataSpec, GeneratorSpec, Json, ModalitySpec, TrainOptions
@@ -64,35 +66,8 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.record: Json = self._read()
+        self.record: Json = _read(self.path / RUN)
         self.altered = not unsealed(self.record)
-
-    def _read(self) -> Json:
-        try:
-            record = parse_json((self.path / RUN).read_bytes())
-        except OSError as error:
-            raise GenzooError(f"{self.path} is not a run: cannot read its run.json ({error.strerror})") from None
-        except ValueError:
-            raise GenzooError(f"{self.path}: run.json is damaged") from None
-        if not isinstance(record, dict) or record.get("format") != FORMAT:
-            older = isinstance(record, dict) and record.get("format") == 1
-            advice = "it is of an earlier genzoo: train it anew" if older else "upgrade genzoo"
-            raise GenzooError(f"{self.path}: run.json is of a format that this genzoo does not know; {advice}")
-        if missing := [key for key in KEYS if key not in record]:
-            raise GenzooError(f"{self.path}: run.json is damaged: it does not say the {missing[0]}")
-        if wrong := [key for key, kind in KEYS.items() if not isinstance(record[key], kind)]:
-            raise GenzooError(f"{self.path}: run.json is damaged: its {wrong[0]} cannot be {record[wrong[0]]!r}")
-        try:
-            self._check_data(DataSpec.from_json(record["data_spec"]))
-        except (TypeError, ValueError):
-            raise GenzooError(f"{self.path}: run.json is damaged: it does not say what its data are like") from None
-        return record
-
-    @staticmethod
-    def _check_data(data: DataSpec) -> None:
-        texts, counts = (data.name, data.modality, data.fingerprint), (data.train_count, data.test_count, *data.shape)
-        if not all(isinstance(text, str) for text in texts) or not all(isinstance(count, int) for count in counts):
-            raise TypeError
 
     @property
     def name(self) -> str:
@@ -115,6 +90,13 @@ class RunFolder:
         return int(self.record["step"])
 
     @property
+    def progress(self) -> int:
+        """Steps trained, also since the last checkpoint while a process trains the run."""
+        if self.status != "running":
+            return self.step
+        return max(self.step, *(int(line["step"]) for line in self.metrics()[-1:]), 0)
+
+    @property
     def status(self) -> str:
         """Either "running", "finished", "interrupted", "failed", or "killed": no process holds it though it runs."""
         status = str(self.record["status"])
@@ -132,8 +114,14 @@ class RunFolder:
 
     @property
     def training(self) -> TrainOptions:
-        """The options that every training of this modality has, as this one had them."""
-        return build(self.modality.train_options, self.record["training"], "run.json")
+        """The options that every training of this modality has, as this one had them. Where the data are no longer at
+        the place that they name, and lie from the run's folder as they did, that is the place."""
+        values = dict(self.record["training"])
+        for name, steps in self.record.get("from_here", {}).items():
+            moved = [(self.path / step).resolve() for step in steps]
+            if not all(Path(place).exists() for place in _places(values[name])) and all(p.exists() for p in moved):
+                values[name] = ",".join(map(str, moved))
+        return build(self.modality.train_options, values, "run.json")
 
     @property
     def conditional(self) -> bool:
@@ -147,6 +135,11 @@ class RunFolder:
     def class_number(self, label: str | int) -> int:
         """The position of a class by its name. Raises `UsageError` where the run has no such class, or none at all."""
         return self.data_spec.class_number(label, self.conditional, f"run {self.name!r}")
+
+    def class_numbers(self, label: str | int | Sequence[str | int]) -> list[int]:
+        """The positions of classes by their names: one, several with commas between or in a list, or `all`. Raises
+        `UsageError` as `class_number` does."""
+        return self.data_spec.class_numbers(label, self.conditional, f"run {self.name!r}")
 
     def provenance(self, seed: int, **more: object) -> dict[str, object]:
         """The facts that every file drawn from this run carries; `more` may say the step, the operation, the options of
@@ -226,6 +219,12 @@ class RunFolder:
             return []
         return [parsed for line in lines if (parsed := _parse(line)) is not None]
 
+    def reached(self, step: int, **values: object) -> None:
+        """Say how far the training is."""
+        if resumes := self.record.get("resumes"):
+            resumes[-1]["to_step"] = step
+        self.update(step=step, **values)
+
     def cut_metrics(self, step: int) -> None:
         """Leave out what was logged after `step`, and lines that are damaged or were not written whole."""
         lines = [json.dumps(line) + "\n" for line in self.metrics() if line["step"] <= step]
@@ -270,6 +269,11 @@ class RunFolder:
         """Change `run.json`. Raises `OSError` with its name if it cannot be written."""
         self.record.update(values)
         write_json(self.path / RUN, sealed(self.record))
+
+    def remember(self, training: TrainOptions) -> None:
+        """Keep the options of a training as they are now, and where its data are, for the next time."""
+        options = to_json(training)
+        self.update(training=options, from_here=_from_here(self.path, options))
 
     def remove_leftovers(self) -> None:
         """Remove what a process that was killed had begun to write aside, or had not yet removed."""
@@ -331,15 +335,57 @@ def create(path: Path, record: Mapping[str, object], kept: Mapping[str, bytes]) 
         for name, content in kept.items():
             write_file(path / name, content)
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in kept.items()}
-        write_json(path / RUN, sealed({"format": FORMAT, **record, "kept": hashes}))
+        from_here = _from_here(path, cast(Json, record["training"]))
+        write_json(path / RUN, sealed({"format": FORMAT, **record, "kept": hashes, "from_here": from_here}))
     except OSError as error:
         raise unwritable(path.parent, error) from None
     return RunFolder(path)
 
 
+def read_record(file: Path) -> Json:
+    """What a `run.json` says that lies alone. Raises `GenzooError` if it cannot be read, or genzoo did not write it."""
+    record = _read(file)
+    if not unsealed(record):
+        raise GenzooError(f"{file} does not have its checksum: it was edited, or is damaged")
+    return record
+
+
+def _read(file: Path) -> Json:
+    """What a `run.json` says, its checksum too. Raises `GenzooError` if it cannot be read, or is of another format."""
+    where = f"{file.parent}: {file.name}"
+    try:
+        record = parse_json(file.read_bytes())
+    except OSError as error:
+        raise GenzooError(f"{file.parent} is not a run: cannot read its {file.name} ({error.strerror})") from None
+    except ValueError:
+        raise GenzooError(f"{where} is damaged") from None
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        older = isinstance(record, dict) and record.get("format") == 1
+        advice = "it is of an earlier genzoo: train it anew" if older else "upgrade genzoo"
+        raise GenzooError(f"{where} is of a format that this genzoo does not know; {advice}")
+    if missing := [key for key in KEYS if key not in record]:
+        raise GenzooError(f"{where} is damaged: it does not say the {missing[0]}")
+    if wrong := [key for key, kind in KEYS.items() if not isinstance(record[key], kind)]:
+        raise GenzooError(f"{where} is damaged: its {wrong[0]} cannot be {record[wrong[0]]!r}")
+    try:
+        _check_data(DataSpec.from_json(record["data_spec"]))
+    except (TypeError, ValueError):
+        raise GenzooError(f"{where} is damaged: it does not say what its data are like") from None
+    return record
+
+
+def _check_data(data: DataSpec) -> None:
+    texts, counts = (data.name, data.modality, data.fingerprint), (data.train_count, data.test_count, *data.shape)
+    if not all(isinstance(text, str) for text in texts) or not all(isinstance(count, int) for count in counts):
+        raise TypeError
+
+
 def is_run(path: Path) -> bool:
     """Whether there is a run at a path, readable or not."""
-    return (path / RUN).is_file()
+    try:
+        return (path / RUN).is_file()
+    except OSError:  # no path at all: too long for one
+        return False
 
 
 def was_run(path: Path) -> bool:
@@ -385,6 +431,37 @@ def _manifest(folder: Path) -> Json | None:
     except (OSError, ValueError, LookupError, TypeError):
         pass
     return None
+
+
+def _places(text: str) -> list[str]:
+    """The paths that an option has, with commas between where there are several."""
+    return [text] if Path(text).exists() else text.split(",")
+
+
+def _from_here(folder: Path, training: Json) -> dict[str, list[str]]:
+    """By option, the way from a run's folder to its data, where they lie at a path."""
+    ways = {}
+    for name in ("data", "data_dir"):
+        places = _places(training.get(name) or "")
+        if all(os.path.isabs(place) for place in places):
+            with suppress(ValueError):  # on Windows there is no way to another drive
+                ways[name] = [Path(os.path.relpath(place, folder.resolve())).as_posix() for place in places]
+    return ways
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a checkpoint's files have the SHA-256 of its manifest."""
+    files = (_manifest(folder) or {}).get("files") or {}
+    try:
+        return bool(files) and all(sha256_of(folder / name) == facts[SEAL] for name, facts in files.items())
+    except OSError:
+        return False
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file. Raises `OSError`."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _parse(line: str) -> Json | None:

@@ -12,18 +12,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from genzoo.interface.specs import VALIDATION
+from genzoo.interface.specs import VALIDATION, Json
 from genzoo.registry.plugins import modality_of
+from genzoo.runs.curves import Points, curves, is_measured
 from genzoo.runs.folder import RunFolder
 
 SHOWN = 5  # samples of the training side by side, evenly over it
 WIDE, LONG = 56, 34  # characters and lines of a text that are shown
 COLUMNS = 3  # curves side by side
-
-
-def is_measured(name: str) -> bool:
-    """Whether a logged value is the model's, and not how far and how fast the training went."""
-    return name not in ("step", "seconds") and not name.endswith("_per_second")
 
 
 def facts(run: RunFolder) -> dict[str, object]:
@@ -43,16 +39,24 @@ def facts(run: RunFolder) -> dict[str, object]:
         "preset": record.get("preset"),
         "parameters": record.get("parameters"),
         "best": f"step {best['step']:,}, with {best['score_name']} {best['score']:.4g}" if best else None,
+        "parent": f"{record['parent']['run']}, step {record['parent']['step']:,}" if record.get("parent") else None,
+        "resumed": "; ".join(_resumed(resume) for resume in record.get("resumes", [])) or None,
+        "note": record.get("note"),
         "error": record.get("error"),
     } | {name: round(value, 6) for name, value in last.items()}
+
+
+def _resumed(resume: Json) -> str:
+    changes = ", ".join(f"{name} {was} -> {now}" for name, (was, now) in resume["changes"].items())
+    return f"step {resume['from_step']:,} to {resume['to_step']:,}" + (f" ({changes})" if changes else "")
 
 
 def picture(run: RunFolder) -> Tensor:
     """What was drawn while training, from first noise to last, above a curve of each logged value; uint8 (3, H, W)."""
     drawn = run.training_samples()
     shown = [drawn[i] for i in sorted({round(i) for i in np.linspace(0, len(drawn) - 1, SHOWN)})] if drawn else []
-    curves = _curves(run)
-    lines = -(-len(curves) // COLUMNS)
+    both = _curves(run)
+    lines = -(-len(both) // COLUMNS)
     figure = Figure(figsize=(15, 3.3 + 2.6 * lines), layout="constrained")
     FigureCanvasAgg(figure)
     above, below = cast(Any, figure.subfigures(2, 1, height_ratios=(3.3, max(2.6 * lines, 0.1))))
@@ -67,7 +71,7 @@ def picture(run: RunFolder) -> Tensor:
             axes.imshow(preview.expand(3, -1, -1).permute(1, 2, 0).numpy(), interpolation="nearest")
         axes.set_title(f"step {step:,}", fontsize=9)
         axes.set_axis_off()
-    for number, (name, parts) in enumerate(curves.items()):
+    for number, (name, parts) in enumerate(both.items()):
         axes = below.add_subplot(lines, COLUMNS, number + 1)
         for label, points in parts.items():
             axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 3 else None)
@@ -88,13 +92,10 @@ def _excerpt(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in "\n".join(lines[:LONG]))
 
 
-def _curves(run: RunFolder) -> dict[str, dict[str, list[tuple[int, float]]]]:
+def _curves(run: RunFolder) -> dict[str, dict[str, Points]]:
     """By value, the points (step, value) of training and of validation."""
-    curves: dict[str, dict[str, list[tuple[int, float]]]] = {}
-    for line in run.metrics():
-        for key, value in line.items():
-            if is_measured(key):
-                name = key.removeprefix(VALIDATION)
-                part = "training" if name == key else "validation"
-                curves.setdefault(name, {}).setdefault(part, []).append((line["step"], value))
-    return curves
+    both: dict[str, dict[str, Points]] = {}
+    for key, points in curves(run).items():
+        name = key.removeprefix(VALIDATION)
+        both.setdefault(name, {})["training" if name == key else "validation"] = points
+    return both

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,11 @@ from genzoo.sampling.model import load
 BATCH = 64
 
 
-def labels_of_samples(count: int, data: DataSpec, label: int | None = None) -> Tensor:
-    """The classes of samples 0 to `count` - 1 of a conditional model, int64 (count,): `label`, or each in turn."""
-    in_turn = torch.arange(count) % max(len(data.classes), 1)
-    return in_turn if label is None else torch.full_like(in_turn, label)
+def labels_of_samples(count: int, data: DataSpec, classes: Sequence[int] = ()) -> Tensor:
+    """The classes of samples 0 to `count` - 1 of a conditional model, int64 (count,): each of `classes` in turn, or of
+    all."""
+    in_turn = torch.tensor(classes or range(max(len(data.classes), 1)))
+    return in_turn[torch.arange(count) % len(in_turn)]
 
 
 def with_labels(model: Generator, labels: Tensor | None) -> dict[str, Tensor]:
@@ -36,13 +37,13 @@ def with_labels(model: Generator, labels: Tensor | None) -> dict[str, Tensor]:
 
 
 def draw(
-    model: Generator, count: int, *, seed: int, options: object, batch_size: int = BATCH, label: int | None = None,
-    progress: Progress = silent,
+    model: Generator, count: int, *, seed: int, options: object, batch_size: int = BATCH,
+    classes: Sequence[int] = (), progress: Progress = silent,
 ) -> Any:  # fmt: skip
     """Samples 0 to `count` - 1 of a seed, on the CPU, as the model's modality has them. Raises `GenzooError` for what
     the modality does not take."""
     modality = modality_of(model.spec.modality)
-    labels, parts = labels_of_samples(count, model.data, label), []
+    labels, parts = labels_of_samples(count, model.data, classes), []
     try:
         with torch.no_grad():
             for start in range(0, count, batch_size):
@@ -68,7 +69,7 @@ def sample(
     n: int | None = None,
     *,
     seed: int = 0,
-    label: str | int | None = None,
+    label: str | int | Sequence[str | int] | None = None,
     batch_size: int = BATCH,
     weights: str = "best",
     device: str = "auto",
@@ -85,8 +86,8 @@ def sample(
         run: a model, a run's folder or name, or a model's name for its newest finished run.
         n: how many; None: 64 images, 1 text, or what another modality says.
         seed: 0 or more.
-        label: the name of the class to draw, for a model trained with `conditional`; None: sample i is of class
-            i modulo their number.
+        label: the name of the class to draw, for a model trained with `conditional`, or several: sample i is of each in
+            turn; None: of all.
         weights: as for `load`.
         progress: called with ("sampling", done, n) while samples are drawn.
         options: the model's own sampling options, such as `temperature`.
@@ -101,22 +102,28 @@ def sample(
     for name, value, least in (("n", n or 0, 0), ("seed", seed, 0), ("batch_size", batch_size, 1)):
         if value < least:
             raise UsageError(f"{name} is {value}; allowed is {least} or more")
-    model, number = _model_and_class(run, label, weights, device, runs_dir)
+    model, classes = _model_and_classes(run, label, weights, device, runs_dir)
     sample_options: object = build(model.spec.sample_options, options, f"sampling {model.spec.name}")
     count = modality_of(model.spec.modality).spec.count if n is None else n
-    return draw(model, count, seed=seed, options=sample_options, batch_size=batch_size, label=number, progress=progress)
+    return draw(
+        model, count, seed=seed, options=sample_options, batch_size=batch_size, classes=classes, progress=progress
+    )
 
 
-def _model_and_class(
-    run: str | Path | RunFolder | Generator, label: str | int | None, weights: str, device: str, runs_dir: str | None
-) -> tuple[Generator, int | None]:
-    """The model of a run, or the one that is given, and the position of a class by its name."""
+def _model_and_classes(
+    run: str | Path | RunFolder | Generator,
+    label: str | int | Sequence[str | int] | None,
+    weights: str,
+    device: str,
+    runs_dir: str | None,
+) -> tuple[Generator, list[int]]:
+    """The model of a run, or the one that is given, and the positions of classes by their names."""
     if isinstance(run, Generator):
         owner = f"this {run.spec.name}"
-        return run, None if label is None else run.data.class_number(label, run.conditional, owner)
+        return run, [] if label is None else run.data.class_numbers(label, run.conditional, owner)
     folder = find_run(run, runs_dir)
-    number = None if label is None else folder.class_number(label)
-    return load(folder, weights=weights, device=device), number
+    classes = [] if label is None else folder.class_numbers(label)
+    return load(folder, weights=weights, device=device), classes
 
 
 def stream(
@@ -138,11 +145,11 @@ def stream(
     """
     if seed < 0:
         raise UsageError(f"seed is {seed}; allowed is 0 or more")
-    model, number = _model_and_class(run, label, weights, device, runs_dir)
+    model, classes = _model_and_classes(run, label, weights, device, runs_dir)
     sample_options: object = build(model.spec.sample_options, options, f"sampling {model.spec.name}")
     if not isinstance(model, Streams):
         raise UsageError(f"model {model.spec.name!r} cannot stream; use sample")
-    labels = with_labels(model, labels_of_samples(1, model.data, number))
+    labels = with_labels(model, labels_of_samples(1, model.data, classes))
     rng = RandomStreams(seed, 1, device=model.device)
     return _without_gradients(model.stream(options=sample_options, rng=rng, **labels))
 

@@ -76,12 +76,14 @@ def load(
 
 
 def run_and_model(
-    run: str | Path | RunFolder | Generator, device: str, runs_dir: str | None
-) -> tuple[RunFolder, Generator]:
-    """A run and its model, of either. Raises `UsageError` for a model that is of no run."""
+    run: str | Path | RunFolder | Generator, device: str, runs_dir: str | None, *, needs_data: bool = True
+) -> tuple[RunFolder | None, Generator]:
+    """A run and its model, of either. Raises `UsageError` for a model that is of no run, where `needs_data`."""
     if not isinstance(run, Generator):
         folder = find_run(run, runs_dir)
         return folder, load(folder, device=device)
+    if not needs_data:
+        return None, run
     if run.run is None:
         raise UsageError(
             f"this {type(run).__name__} is of no run, whose data are needed; give a run, or what load gave"

@@ -29,6 +29,7 @@ STOP_SIGNALS = tuple(  # CTRL_BREAK is Windows' own
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
 )
 STOP_CHECK = 8  # several processes agree on stopping this often, in steps
+KEPT = 2  # checkpoints while it trains: the newest, and one in case that is damaged
 LOG_WITHIN = 10.0  # seconds after which a line is written between those of --log-every
 
 
@@ -189,11 +190,10 @@ class Between(Engine):
             }
             if run.processes.scaler is not None:
                 state["scaler"] = run.processes.scaler.state_dict()
-            path = checkpoint.save(run.folder, run.step, state, run.options.keep)
+            keep = run.options.keep or (1 if run.step == run.steps_total else KEPT)
+            path = checkpoint.save(run.folder, run.step, state, keep)
             self.save_model()
-            run.folder.update(
-                step=run.step, seconds=round(run.seconds, 3), seconds_between=round(run.seconds_between, 3)
-            )
+            run.folder.reached(run.step, seconds=round(run.seconds, 3), seconds_between=round(run.seconds_between, 3))
             self.tell("genzoo_run_saved", step=run.step, folder=path)
         run.processes.wait()
         self._saved_step = run.step

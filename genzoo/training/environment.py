@@ -9,9 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from genzoo.interface.errors import GenzooWarning
+from genzoo.interface.specs import Json
 from genzoo.kernels.devices import peak_flops
 from genzoo.kernels.linear import onednn_is_faster
-from genzoo.runs.folder import RunFolder
 from genzoo.training.processes import PRECISIONS, Processes
 
 
@@ -41,13 +41,12 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def warn_of_changes(folder: RunFolder, processes: Processes) -> None:
-    """Say what differs from when a run began."""
-    before, now = folder.record["environment"], environment(folder.record["plugin"], processes)
-    changed = [f"{key} {before.get(key)} -> {value}" for key, value in now.items() if before.get(key) != value]
+def warn_of_changes(record: Json, processes: Processes, sentence: str) -> dict[str, list[object]]:
+    """Say what differs from when a run began, of which `record` is what it says of itself: what was and what is, by
+    name."""
+    before, now = record["environment"], environment(record["plugin"], processes)
+    changed = {key: [before.get(key), value] for key, value in now.items() if before.get(key) != value}
     if changed and processes.is_main:
-        warnings.warn(
-            f"going on under other conditions, so not bit for bit as it would have: {', '.join(changed)}",
-            GenzooWarning,
-            stacklevel=4,
-        )
+        pairs = ", ".join(f"{key} {was} -> {now}" for key, (was, now) in changed.items())
+        warnings.warn(f"{sentence}: {pairs}", GenzooWarning, stacklevel=4)
+    return changed

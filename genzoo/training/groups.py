@@ -12,7 +12,7 @@ from genzoo.interface.dataset import Progress, silent
 from genzoo.interface.errors import Diverged, GenzooError, Interrupted, UsageError
 from genzoo.interface.options import build, to_json
 from genzoo.registry.data import locate
-from genzoo.runs.find import new_name, runs_folder
+from genzoo.runs.find import data_place, new_name, runs_folder
 from genzoo.runs.folder import RunFolder, is_run
 from genzoo.runs.groups import NOT_COMPARED, Group, seeds_of
 from genzoo.training.plan import Plan, plan, plan_resume
@@ -22,9 +22,10 @@ MOST_SEED = 2**31 - 1
 
 
 def train_seeds(
-    model: str,
+    model: str | None,
     seeds: int,
     *,
+    like: str | Path | RunFolder | None = None,
     preset: str | None = None,
     config: str | None = None,
     settings: Mapping[str, object] | None = None,
@@ -48,21 +49,22 @@ def train_seeds(
     Raises:
         What `train` does. A run that diverges does not keep the others from being trained; it is raised at the end.
     """
-    planned = plan_group(model, seeds, options, settings=settings, config_file=config, preset=preset)
+    planned = plan_group(model, seeds, options, settings=settings, config_file=config, preset=preset, like=like)
     return carry_out_group(planned, watchers, progress)
 
 
 def plan_group(
-    model: str,
+    model: str | None,
     seeds: int,
     options: Mapping[str, object],
     *,
     settings: Mapping[str, object] | None = None,
     config_file: str | None = None,
     preset: str | None = None,
+    like: str | Path | RunFolder | None = None,
 ) -> list[Plan | RunFolder]:
     """The trainings of a group, by seed: a plan, or the run where it is finished already. Raises `UsageError`."""
-    first = plan(model, options, settings=settings, config_file=config_file, preset=preset)
+    first = plan(model, options, settings=settings, config_file=config_file, preset=preset, like=like)
     training = first.training
     if seeds < 1 or training.seed + seeds - 1 > MOST_SEED:
         raise UsageError(f"--seeds is {seeds} from --seed {training.seed} on; allowed is 1 or more, up to {MOST_SEED}")
@@ -73,18 +75,18 @@ def plan_group(
 
 def plan_rest(
     runs: Sequence[RunFolder], *, steps: int | None, device: str | None, threads: int | None,
-    accept_changes: bool = False,
+    data: str | None = None, data_dir: str | None = None, shorten: bool = False, accept_changes: bool = False,
 ) -> list[Plan | RunFolder]:  # fmt: skip
     """What is left of a group that has these runs, with what is to differ; see `resume`. Raises `UsageError` if nothing
     is."""
     like, folder = runs[0], runs[0].path.parent
-    (spec, plugin), training = like.spec(), like.training
+    (spec, plugin), training = like.spec(), data_place(like, data, data_dir)
     group = Group(str(like.group), seeds_of(runs))
     changes: dict[str, Any] = {"steps": steps, "device": device, "threads": threads}
     training = replace(training, runs_dir=str(folder), **{k: v for k, v in changes.items() if v is not None})
     config: object = build(spec.config, like.record["options"], spec.name)
     model = Plan(spec, plugin, like.record.get("preset"), config, training, group=group)
-    changes["accept_changes"] = accept_changes
+    changes |= {"data": data, "data_dir": data_dir, "shorten": shorten, "accept_changes": accept_changes}
     planned = [_of_seed(model, seed, folder, changes) for seed in group.seeds]
     if all(isinstance(each, RunFolder) for each in planned):
         raise UsageError(f"all {len(planned)} runs of group {group.name!r} are finished; give --steps to train further")

@@ -4,15 +4,16 @@ before torch is imported."""
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from genzoo.interface.errors import UsageError, unknown
+from genzoo.interface.errors import GenzooWarning, UsageError, unknown
 from genzoo.interface.options import build, normalise, options_of, read_toml
-from genzoo.interface.specs import DataSpec, GeneratorSpec, ModalitySpec, TrainOptions, load_target
-from genzoo.registry.data import locate
+from genzoo.interface.specs import DataSpec, GeneratorSpec, Json, ModalitySpec, TrainOptions, load_target
+from genzoo.registry.data import locate, with_whole_paths
 from genzoo.registry.installed import Plugin
 from genzoo.registry.plugins import registry
 
@@ -21,11 +22,23 @@ if TYPE_CHECKING:
     from genzoo.runs.groups import Group
 
 
+NO_MODEL = "no model is named; give MODEL, --like RUN, or a --config that says `model`"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The run whose training is done again: its name, what it says of itself, and whether other data are asked for."""
+
+    name: str
+    record: Json
+    other_data: bool
+
+
 @dataclass(frozen=True)
 class Plan:
     """A training with every option decided: the model's own in `config`, the others in `training`. `folder` is that of
-    a run which goes on; None for a new one. `edits` are the options that were edited in its `run.json` and accepted. A
-    new one may be of a `group`."""
+    a run which goes on, None for a new one; `like` is what a new one does again, `parent` whose weights it begins with,
+    and it may be of a `group`. `edits` are the options that were edited in its `run.json` and accepted."""
 
     spec: GeneratorSpec
     plugin: Plugin
@@ -35,6 +48,8 @@ class Plan:
     folder: RunFolder | None = None
     edits: Mapping[str, str] = field(default_factory=dict)
     group: Group | None = None
+    like: Origin | None = None
+    parent: RunFolder | None = None
 
     @property
     def modality(self) -> ModalitySpec:
@@ -60,34 +75,57 @@ def list_models() -> list[GeneratorSpec]:
 
 
 def plan(
-    model: str,
+    model: str | None,
     options: Mapping[str, object],
     *,
     settings: Mapping[str, object] | None = None,
     config_file: str | None = None,
     preset: str | None = None,
+    like: str | Path | RunFolder | None = None,
 ) -> Plan:
     """Decide every option: `options` (the command line, or Python), then `settings` (--set), then the file, then the
-    preset, then the model's defaults. Raises `UsageError` for anything that is not allowed."""
-    plugin, spec = registry().generators.get(model)
+    preset, then the run that it is like or whose weights it begins with, or without one the model's defaults. A file
+    that is a `run.json` is such a run. Raises `UsageError` for anything that is not allowed."""
+    if config_file is not None and config_file.endswith(".json"):
+        if like is not None:
+            raise UsageError(f"--like and --config {config_file} both say which run to train again; give one")
+        like, config_file = config_file, None
     file = read_toml(config_file) if config_file else {}
     settings = dict(settings or {})
+    asked = {normalise(name): value for layer in (file, settings, options) for name, value in layer.items()}
+    from genzoo.runs.find import check_writable, find_record, find_run, runs_folder
+    from genzoo.runs.folder import check_free
+
+    runs_dir = cast(str | None, asked.get("runs_dir"))
+    parent = None if asked.get("init_from") is None else find_run(str(asked["init_from"]), runs_dir)
+    origin = like if like is not None else parent
+    origin_name, record = ("", None) if origin is None else find_record(origin, runs_dir)
+    plugin, spec = _model(model, cast(str | None, file.pop("model", None)), record, origin_name)
+    if parent is not None and (parent.model, parent.record["plugin"]) != (spec.name, plugin.distribution):
+        raise UsageError(f"run {parent.name!r} is of model {parent.model!r}; --init-from takes one of {spec.name}")
     name = preset or settings.pop("preset", None) or file.pop("preset", None)
     if name is not None and name not in spec.presets:
         raise unknown(f"preset of {spec.name}", str(name), spec.presets)
     preset = None if name is None else str(name)
-    layers = [spec.defaults, spec.presets[preset] if preset else {}, file, settings, options]
+    base = spec.defaults if record is None else _again(record)
+    layers = [base, spec.presets[preset] if preset else {}, file, settings, options]
     values: dict[str, object] = {}
     for layer in layers:
         if "steps" in layer or "epochs" in layer:  # the nearest word on how long decides
             values.pop("steps", None)
             values.pop("epochs", None)
         values.update({normalise(name): value for name, value in layer.items()})
-    decided = Plan(spec, plugin, preset, *_sorted(spec, values))
-    training = _resolved(decided.training, decided.modality)
-    from genzoo.runs.find import check_writable, runs_folder  # a wrong option is refused before any run is looked at
-    from genzoo.runs.folder import check_free
-
+    if record is not None and preset is None:
+        preset = record.get("preset")
+    decided = Plan(spec, plugin, preset, *_sorted(spec, values), parent=parent)
+    training = _at_whole_paths(decided, origin_name)
+    if training.init_from is not None and parent is None:  # of the run that it is like
+        decided = replace(decided, parent=find_run(training.init_from, runs_dir))
+    if decided.parent is not None:
+        training = replace(training, init_from=str(decided.parent.path.resolve()))
+    if like is not None and record is not None:
+        of_data = {"data", *options_of(decided.modality.train_options)} - {*options_of(TrainOptions)} | {"data"}
+        decided = replace(decided, like=Origin(origin_name, record, bool(of_data & asked.keys())))
     folder = runs_folder(training.runs_dir)
     check_writable(folder)
     if training.name is not None:
@@ -96,11 +134,51 @@ def plan(
     return replace(decided, training=training)
 
 
+def _model(name: str | None, in_file: str | None, record: Json | None, origin: str) -> tuple[Plugin, GeneratorSpec]:
+    """The model that is named, by a file or a run where it is not. Raises `UsageError` where two differ."""
+    names = [name, in_file, None if record is None else f"{record['plugin']}/{record['model']}"]
+    entries = [registry().generators.get(named) for named in names if named is not None]
+    if not entries:
+        raise UsageError(NO_MODEL)
+    for plugin, spec in entries[1:]:
+        if (plugin.distribution, spec.name) != (entries[0][0].distribution, entries[0][1].name):
+            source = f"run {origin!r}" if record is not None else "--config"
+            raise UsageError(f"the model is {entries[0][1].name!r}, and {source} is of {spec.name!r}; leave one out")
+    return entries[0]
+
+
+def _again(record: Json) -> dict[str, object]:
+    """The options of a training that is done again: all but where its run is, and what it began with if it is not
+    given anew."""
+    return {k: v for k, v in (record["training"] | record["options"]).items() if k not in ("name", "runs_dir")}
+
+
+def _at_whole_paths(decided: Plan, origin: str) -> TrainOptions:
+    try:
+        return with_whole_paths(decided.training, decided.modality)
+    except UsageError as error:
+        if not origin or "does not exist" not in str(error):
+            raise
+        raise UsageError(
+            f"the data of run {origin!r} are not at {decided.training.data} here; give --data where they are"
+        ) from error
+
+
 def plan_resume(
-    folder: RunFolder, *, steps: int | None, device: str | None, threads: int | None, accept_changes: bool = False
+    folder: RunFolder,
+    *,
+    steps: int | None,
+    device: str | None,
+    threads: int | None,
+    data: str | None = None,
+    data_dir: str | None = None,
+    shorten: bool = False,
+    accept_changes: bool = False,
 ) -> Plan:
     """The training of a run that goes on, with what is to differ. Raises `UsageError` where there is nothing to do, or
     where `run.json` was edited and that is not accepted."""
+    from genzoo.runs.find import data_place
+
     edits = {name: f"{before} -> {now}" for name, (before, now) in folder.edits().items()}
     if edits and not accept_changes:
         raise UsageError(
@@ -109,12 +187,22 @@ def plan_resume(
         )
     spec, plugin = folder.spec()
     changes: dict[str, Any] = {"steps": steps, "device": device, "threads": threads}
-    training = replace(folder.training, **{key: value for key, value in changes.items() if value is not None})
+    training = replace(
+        data_place(folder, data, data_dir), **{key: value for key, value in changes.items() if value is not None}
+    )
     assert training.steps is not None, "a run says how many steps it has"
     if training.steps < folder.step:
         raise UsageError(f"run {folder.name!r} has done {folder.step} steps; --steps is {training.steps}")
+    planned = int(folder.record["steps_total"])
+    if training.steps < planned and not shorten:
+        raise UsageError(
+            f"run {folder.name!r} is planned for {planned:,} steps; --steps {training.steps} would end it sooner, for"
+            " good: give --shorten too if that is meant"
+        )
     if folder.status == "finished" and training.steps <= folder.step:
         raise UsageError(f"run {folder.name!r} is finished after {folder.step} steps; give --steps to train it further")
+    if training.steps != planned:
+        _warn_of_length(folder, spec, planned, training.steps)
     owner = f"{spec.name} ({plugin.distribution} {plugin.version})"
     config: object = build(spec.config, folder.record["options"], owner)
     return Plan(spec, plugin, folder.record.get("preset"), config, training, folder, edits)
@@ -123,6 +211,22 @@ def plan_resume(
 def in_words(edits: Mapping[str, str]) -> str:
     """`learning_rate 0.001 -> 0.01, seed 0 -> 1`."""
     return ", ".join(f"{name} {change}" for name, change in edits.items())
+
+
+def _warn_of_length(folder: RunFolder, spec: GeneratorSpec, planned: int, steps: int) -> None:
+    """Say what becomes of a step size that changes over the whole length of a training, which is now another."""
+    option = options_of(spec.config).get(spec.schedule)
+    shape = folder.record["options"].get(spec.schedule) if option else spec.schedule
+    if not shape or shape == "constant":
+        return
+    flag = f"{option.flag} {shape}" if option else shape
+    warnings.warn(
+        f"the step size of {spec.name} changes over the whole length of a training ({flag}): up to step"
+        f" {folder.step:,} it was that of {planned:,} steps, and from there on it is that of {steps:,}; a run of"
+        f" {steps:,} steps from the first is another",
+        GenzooWarning,
+        stacklevel=2,
+    )
 
 
 def _sorted(spec: GeneratorSpec, values: dict[str, object]) -> tuple[object, TrainOptions]:
@@ -145,12 +249,3 @@ def _check_data(training: TrainOptions, modality: ModalitySpec) -> None:
     """Let the modality look at files. Raises `GenzooError` for what cannot be read."""
     if modality.check_data and isinstance(paths := locate(training.data, modality), tuple):
         load_target(modality.check_data, f"modality {modality.name!r}")(paths, training)
-
-
-def _resolved(training: TrainOptions, modality: ModalitySpec) -> TrainOptions:
-    """With whole paths, as a run may be resumed from elsewhere."""
-    if isinstance(paths := locate(training.data, modality), tuple):
-        training = replace(training, data=",".join(str(path.resolve()) for path in paths))
-    if training.data_dir is not None:
-        training = replace(training, data_dir=str(Path(training.data_dir).expanduser().resolve()))
-    return training

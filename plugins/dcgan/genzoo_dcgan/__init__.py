@@ -58,6 +58,17 @@ class DCGANOptions(AdversarialOptions):
                 raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}; allowed is an odd number")
 
 
+BIBTEX = """
+@inproceedings{radford2016unsupervised,
+  title = {Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks},
+  author = {Radford, Alec and Metz, Luke and Chintala, Soumith},
+  booktitle = {International Conference on Learning Representations},
+  year = {2016},
+  eprint = {1511.06434}, archivePrefix = {arXiv}
+}
+"""
+
+
 @genzoo.hookimpl
 def genzoo_generators() -> list[GeneratorSpec]:
     """The DCGAN."""
@@ -68,6 +79,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
             modality="image",
             target="genzoo_dcgan.model:DCGAN",
             config=DCGANOptions,
+            schedule="learning_rate_schedule",
             defaults={"steps": 12000, "batch_size": 64, "sample_every": 1000, "save_every": 1000, "eval_every": 1000},
             presets={
                 "article-256": {
@@ -102,5 +114,6 @@ def genzoo_generators() -> list[GeneratorSpec]:
                 },
             },
             paper="Radford et al. 2015, Unsupervised Representation Learning with DCGANs, arXiv:1511.06434",
+            bibtex=BIBTEX,
         )
     ]

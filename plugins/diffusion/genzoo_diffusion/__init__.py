@@ -87,6 +87,17 @@ class DiffusionSampleOptions:
             raise ValueError(f"--eta has a meaning with --sampler ddim alone, not with {self.sampler}")
 
 
+BIBTEX = """
+@inproceedings{ho2020denoising,
+  title = {Denoising Diffusion Probabilistic Models},
+  author = {Ho, Jonathan and Jain, Ajay and Abbeel, Pieter},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2020},
+  eprint = {2006.11239}, archivePrefix = {arXiv}
+}
+"""
+
+
 @genzoo.hookimpl
 def genzoo_generators() -> list[GeneratorSpec]:
     """The diffusion model."""
@@ -98,6 +109,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
             target="genzoo_diffusion.model:Diffusion",
             config=DiffusionOptions,
             sample_options=DiffusionSampleOptions,
+            schedule="learning_rate_schedule",
             defaults={"steps": 4000, "batch_size": 64, "eval_every": 1000},
             presets={
                 "quick": {},
@@ -131,6 +143,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
                 },
             },
             paper="Ho et al. 2020, Denoising Diffusion Probabilistic Models, arXiv:2006.11239",
+            bibtex=BIBTEX,
         )
     ]
 

@@ -97,6 +97,18 @@ def _article(
     }
 
 
+BIBTEX = """
+@inproceedings{goodfellow2014generative,
+  title = {Generative Adversarial Nets},
+  author = {Goodfellow, Ian and Pouget-Abadie, Jean and Mirza, Mehdi and Xu, Bing and Warde-Farley, David
+            and Ozair, Sherjil and Courville, Aaron and Bengio, Yoshua},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2014},
+  eprint = {1406.2661}, archivePrefix = {arXiv}
+}
+"""
+
+
 @genzoo.hookimpl
 def genzoo_generators() -> list[GeneratorSpec]:
     """The GAN."""
@@ -107,6 +119,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
             modality="image",
             target="genzoo_gan.model:GAN",
             config=GANOptions,
+            schedule="learning_rate_schedule",
             defaults={"steps": 20000, "batch_size": 128, "sample_every": 1000, "save_every": 1000, "eval_every": 1000},
             presets={
                 "article-128": _article((128, 256), (512, 256), 1e-4),
@@ -114,5 +127,6 @@ def genzoo_generators() -> list[GeneratorSpec]:
                 "article-1024": _article((256, 512, 1024), (512, 256), 1e-3, generator_output="sigmoid", batch_size=32),
             },
             paper="Goodfellow et al. 2014, Generative Adversarial Networks, arXiv:1406.2661",
+            bibtex=BIBTEX,
         )
     ]

@@ -272,6 +272,14 @@ class GAN(Generator):
     # Sampling
 
     def sample(self, count: int, *, options: object, rng: RandomStreams, labels: Tensor | None = None) -> Tensor:
+        return self.decode(self.draw_latents(count, rng=rng), labels)  # (count, C, H, W)
+
+    def draw_latents(self, count: int, *, rng: RandomStreams, labels: Tensor | None = None) -> Tensor:
         z, u = rng.normal(self.config.latent_dim), rng.uniform()  # (count, latent_dim), (count,)
         category = (u * self.config.latent_categories).long()  # uniform, (count,)
-        return self.denormalize(self.generator(self.latents(z, category, labels)))  # (count, C, H, W)
+        return self.latents(z, category, None)
+
+    def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        if labels is not None and self.classes:
+            latents = torch.cat([latents, F.one_hot(labels, self.classes).to(latents.dtype)], 1)
+        return self.denormalize(self.generator(latents))

@@ -77,6 +77,18 @@ class TransformerSampleOptions:
                 raise ValueError(f"--{name} is empty; leave it out, or give a text")
 
 
+BIBTEX = """
+@inproceedings{vaswani2017attention,
+  title = {Attention Is All You Need},
+  author = {Vaswani, Ashish and Shazeer, Noam and Parmar, Niki and Uszkoreit, Jakob and Jones, Llion
+            and Gomez, Aidan N. and Kaiser, {\\L}ukasz and Polosukhin, Illia},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2017},
+  eprint = {1706.03762}, archivePrefix = {arXiv}
+}
+"""
+
+
 @genzoo.hookimpl
 def genzoo_generators() -> list[GeneratorSpec]:
     """The Transformer."""
@@ -88,6 +100,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
             target="genzoo_transformer.model:Transformer",
             config=TransformerOptions,
             sample_options=TransformerSampleOptions,
+            schedule="cosine",
             defaults={"steps": 3000, "batch_size": 16, "eval_every": 500, "sample_every": 1000},
             presets={
                 "tiny": {
@@ -126,6 +139,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
                 },
             },
             paper="Vaswani et al. 2017, Attention Is All You Need, arXiv:1706.03762",
+            bibtex=BIBTEX,
             tags=("density",),
             example_length="context_length",
         )

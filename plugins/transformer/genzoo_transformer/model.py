@@ -47,7 +47,7 @@ class Transformer(Generator):
     @classmethod
     def settled(cls, config: TransformerOptions, training: TrainOptions) -> tuple[TransformerOptions, TrainOptions]:
         """With `--from`: the folder, configuration and tokeniser of the pretrained model."""
-        if config.from_ is None:
+        if config.from_ is None or training.init_from is not None:
             return config, training
         assert isinstance(training, TextTrainOptions), "the model's modality is text"
         config, folder = pretrained.settled(config, training.runs_dir)
@@ -59,7 +59,7 @@ class Transformer(Generator):
 
     def fit(self, run: Run) -> None:
         config = self.config
-        if config.from_ is not None and run.step == 0:
+        if config.from_ is not None and run.options.init_from is None and run.step == 0:
             load_weights(self.network, Path(config.from_))
         assert isinstance(run.dataset, TokenData), "the model's modality is text"
         network, optimizer = run.prepare(self.network, self.optimizer())

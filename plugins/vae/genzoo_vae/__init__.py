@@ -71,6 +71,17 @@ class VAESampleOptions:
     temperature: float = option(1.0, help="Scale of the prior's spread around its mean.", minimum=0, maximum=10)
 
 
+BIBTEX = """
+@inproceedings{kingma2014auto,
+  title = {Auto-Encoding Variational {B}ayes},
+  author = {Kingma, Diederik P. and Welling, Max},
+  booktitle = {International Conference on Learning Representations},
+  year = {2014},
+  eprint = {1312.6114}, archivePrefix = {arXiv}
+}
+"""
+
+
 @genzoo.hookimpl
 def genzoo_generators() -> list[GeneratorSpec]:
     """The VAE."""
@@ -82,6 +93,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
             target="genzoo_vae.model:VAE",
             config=VAEOptions,
             sample_options=VAESampleOptions,
+            schedule="learning_rate_schedule",
             defaults={"steps": 2500, "batch_size": 128},
             presets={
                 "article": {
@@ -113,6 +125,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
                 },
             },
             paper="Kingma & Welling 2014, Auto-Encoding Variational Bayes, arXiv:1312.6114",
+            bibtex=BIBTEX,
         )
     ]
 

@@ -225,10 +225,14 @@ class VAE(Generator):
     def sample(
         self, count: int, *, options: VAESampleOptions, rng: RandomStreams, labels: Tensor | None = None
     ) -> Tensor:
-        z = rng.normal(self.config.latent_dim) * options.temperature  # (count, latent_dim)
-        if self.config.prior == "mixture":
-            z = self.from_mixture(z, rng.uniform(1), labels)
+        z = self.draw_latents(count, rng=rng, labels=labels, temperature=options.temperature)
         return self.decode(z, labels)  # (count, C, H, W)
+
+    def draw_latents(
+        self, count: int, *, rng: RandomStreams, labels: Tensor | None = None, temperature: float = 1.0
+    ) -> Tensor:
+        z = rng.normal(self.config.latent_dim) * temperature  # (count, latent_dim)
+        return self.from_mixture(z, rng.uniform(1), labels) if self.config.prior == "mixture" else z
 
     def from_mixture(self, noise: Tensor, u: Tensor, labels: Tensor | None) -> Tensor:
         """Draws from the mixture, or from that of each label, (B, latent_dim): standard normal noise (B, latent_dim)
