@@ -440,6 +440,20 @@ def test_seeds_are_a_mean_in_a_band_and_the_data_lie_beside(toy, genzoo_command,
     assert b"/Type3" not in content
 
 
+def test_a_group_is_one_line_and_goes_as_one(toy, genzoo_command, tmp_path):
+    genzoo.train_seeds("toy", 2, name="few", steps=4)
+    genzoo.train("toy", steps=4, width=4, name="other")
+    done = genzoo_command("plot", "few", "other", "--y", "loss", "--out", tmp_path / "a.png")
+    assert done.status == 0, done.err
+    table = list(csv.DictReader((tmp_path / "a.csv").open(encoding="utf-8")))
+    assert [(row["group"], row["runs"]) for row in table] == [("few", "2"), ("toy, width 4", "1")]
+    again = genzoo_command("train", "--like", "few-seed0", "--seeds", 2, "--name", "again", "--json")
+    assert [run["training"]["seed"] for run in json.loads(again.out)] == [0, 1]
+    assert "is of group 'few', which finds it by its name" in genzoo_command("rename", "few-seed0", "x").err
+    genzoo_command("rm", "few", "again", "--yes")
+    assert [run.name for run in genzoo.list_runs()] == ["other"]
+
+
 def test_measures_are_plotted_against_each_other(three, genzoo_command, tmp_path):
     out = tmp_path / "both.pdf"
     assert genzoo_command("plot", "two", "--x", "width", "--y", three.name, "--out", out).status == 0

@@ -11,7 +11,7 @@ from genzoo.cli.options import as_json_option, complete_run, run_argument, runs_
 from genzoo.cli.output import print_json, printable
 from genzoo.interface.errors import UsageError
 from genzoo.runs import manage
-from genzoo.runs.find import exact_run
+from genzoo.runs.find import exact_run, exact_runs
 
 careful_options = with_options(  # of what cannot be undone
     click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_run),
@@ -25,8 +25,11 @@ careful_options = with_options(  # of what cannot be undone
 @click.command("prune")
 @careful_options
 def prune_command(runs: tuple[str, ...], yes: bool, dry_run: bool, runs_dir: str | None, as_json: bool) -> None:
-    """Remove checkpoints: all but the newest, by which a run goes on. What it samples with stays."""
-    folders = [exact_run(run, runs_dir) for run in dict.fromkeys(runs)]
+    """Remove checkpoints: all but the newest, by which a run goes on. What it samples with stays.
+
+    RUN may be a group.
+    """
+    folders = exact_runs(runs, runs_dir)
     sizes = {f.name: sum(map(manage.size_of, manage.prunable(f))) for f in folders}
     lines = [f"{f.name}: {len(manage.prunable(f))} checkpoints, {manage.in_bytes(sizes[f.name])}" for f in folders]
     if _agreed(lines, sum(sizes.values()), yes=yes, dry_run=dry_run, as_json=as_json):
@@ -37,8 +40,8 @@ def prune_command(runs: tuple[str, ...], yes: bool, dry_run: bool, runs_dir: str
 @click.command("rm")
 @careful_options
 def rm_command(runs: tuple[str, ...], yes: bool, dry_run: bool, runs_dir: str | None, as_json: bool) -> None:
-    """Remove runs, whole."""
-    folders = [exact_run(run, runs_dir) for run in dict.fromkeys(runs)]
+    """Remove runs, whole. RUN may be a group."""
+    folders = exact_runs(runs, runs_dir)
     sizes = {folder.name: manage.size_of(folder.path) for folder in folders}
     lines = [f"{f.path}: {f.progress:,} steps, {f.status}, {manage.in_bytes(sizes[f.name])}" for f in folders]
     if _agreed(lines, sum(sizes.values()), yes=yes, dry_run=dry_run, as_json=as_json):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -153,6 +154,12 @@ def data_place(folder: RunFolder, data: str | None, data_dir: str | None) -> Tra
         raise UsageError(
             f"the data of run {folder.name!r} are no longer at {training.data}; give --data where they are now"
         ) from error
+
+
+def exact_runs(runs: Sequence[str], runs_dir: str | None) -> list[RunFolder]:
+    """Runs as `exact_run` takes them, and those of groups. Raises `UsageError`."""
+    named = [[run.name for run in runs_of_group(name, runs_dir)] or [name] for name in runs]
+    return [exact_run(name, runs_dir) for name in dict.fromkeys(name for names in named for name in names)]
 
 
 def exact_run(run: str, runs_dir: str | None) -> RunFolder:

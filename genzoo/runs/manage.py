@@ -182,6 +182,8 @@ def rename(run: RunFolder, name: str) -> RunFolder:
         check_run_name(name, "the name")
     except ValueError as error:
         raise UsageError(str(error)) from None
+    if run.group:
+        raise UsageError(f"run {run.name!r} is of group {run.group!r}, which finds it by its name; leave it so")
     target = run.path.resolve().with_name(name)
     if target.exists():
         raise UsageError(f"{name!r} exists in {target.parent}; choose another name")
