@@ -412,6 +412,10 @@ def test_what_is_no_run_is_said():
 # What is printed
 
 
+def read_table(path):
+    return list(csv.DictReader(path.read_text("utf-8").splitlines()))
+
+
 def test_seeds_are_a_mean_in_a_band_and_the_data_lie_beside(toy, genzoo_command, tmp_path):
     for seed in (0, 1, 2):
         genzoo.train("toy", name=f"a{seed}", seed=seed)
@@ -419,7 +423,7 @@ def test_seeds_are_a_mean_in_a_band_and_the_data_lie_beside(toy, genzoo_command,
     out = tmp_path / "loss.csv"
     done = genzoo_command("plot", "a0", "a1", "a2", "wide", "--y", "loss", "--out", out.with_suffix(".svg"))
     assert done.out == f"{out.with_suffix('.svg')}\n{out}\n"
-    table = list(csv.DictReader(out.open(encoding="utf-8")))
+    table = read_table(out)
     assert [(row["group"], row["step"], row["runs"]) for row in table[:4]] == [
         ("toy, width 8", "4.0", "3"), ("toy, width 8", "8.0", "3"), ("toy, width 8", "12.0", "3"),
         ("toy, width 16", "4.0", "1"),
@@ -434,7 +438,7 @@ def test_seeds_are_a_mean_in_a_band_and_the_data_lie_beside(toy, genzoo_command,
     assert again.err == f"genzoo: {out.with_suffix('.svg')} exists; give --overwrite to replace it\n"
     apart = genzoo_command("plot", "a0", "a1", "--apart", "--x", "seconds", "--y", "loss", "--out", tmp_path / "b.pdf")
     assert apart.status == 0
-    assert {row["group"] for row in csv.DictReader((tmp_path / "b.csv").open(encoding="utf-8"))} == {"a0", "a1"}
+    assert {row["group"] for row in read_table(tmp_path / "b.csv")} == {"a0", "a1"}
     content = (tmp_path / "b.pdf").read_bytes()
     assert b"/FontFile2" in content  # embedded
     assert b"/Type3" not in content
@@ -445,7 +449,7 @@ def test_a_group_is_one_line_and_goes_as_one(toy, genzoo_command, tmp_path):
     genzoo.train("toy", steps=4, width=4, name="other")
     done = genzoo_command("plot", "few", "other", "--y", "loss", "--out", tmp_path / "a.png")
     assert done.status == 0, done.err
-    table = list(csv.DictReader((tmp_path / "a.csv").open(encoding="utf-8")))
+    table = list(read_table(tmp_path / "a.csv"))
     assert [(row["group"], row["runs"]) for row in table] == [("few", "2"), ("toy, width 4", "1")]
     again = genzoo_command("train", "--like", "few-seed0", "--seeds", 2, "--name", "again", "--json")
     assert [run["training"]["seed"] for run in json.loads(again.out)] == [0, 1]
@@ -457,7 +461,7 @@ def test_a_group_is_one_line_and_goes_as_one(toy, genzoo_command, tmp_path):
 def test_measures_are_plotted_against_each_other(three, genzoo_command, tmp_path):
     out = tmp_path / "both.pdf"
     assert genzoo_command("plot", "two", "--x", "width", "--y", three.name, "--out", out).status == 0
-    (row,) = csv.DictReader(out.with_suffix(".csv").open(encoding="utf-8"))
+    (row,) = read_table(out.with_suffix(".csv"))
     assert (float(row["width"]), float(row[three.name])) == (8, three.value)
     missing = genzoo_command("plot", "two", "one", "--x", "width", "--y", three.name, "--out", out, "--overwrite")
     assert f"run 'one' has no {three.name!r}; evaluate it first" in missing.err

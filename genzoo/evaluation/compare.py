@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from genzoo.evaluation.evaluate import Evaluation, HeldOut, Sampling, kept_evaluation
@@ -45,7 +46,7 @@ def compare(
     _check_same([(_name(source), _data(source)) for source in sources])
     results: list[Evaluation] = []
     held: HeldOut | None = None
-    for source in sources:
+    for number, source in enumerate(sources, start=1):
         if isinstance(source, Evaluation):
             result = source
         else:
@@ -53,11 +54,16 @@ def compare(
             held = held or HeldOut(source, n, seed, features, progress, data, data_dir)
             remember_place(source, data, data_dir)
             kept = kept_evaluation(source, held.protocol, options)
-            result = kept or held.evaluation_of(source, Sampling(options, batch_size, device), progress)
+            of_all = partial(_of_all, progress, f"run {number} of {len(sources)}")
+            result = kept or held.evaluation_of(source, Sampling(options, batch_size, device), of_all)
         results.append(result)
         _check_same([(result.run, result.protocol) for result in results])
     remaining = iter(results)
     return [_of_column(column, [next(remaining) for _ in column]) for column in columns]
+
+
+def _of_all(progress: Progress, run: str, activity: str, done: int, total: int) -> None:
+    progress(f"{run}: {activity}", done, total)
 
 
 def _of_column(column: Sequence[RunFolder | Path], results: Sequence[Evaluation]) -> Evaluation:

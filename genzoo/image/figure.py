@@ -18,6 +18,7 @@ from genzoo.interface.files import write_file
 
 PRINTED = (".pdf", ".svg")
 DPI = 150  # where none is asked for
+LABEL, STRIP = "AI-generated", 10  # below a picture, in a strip of so many points
 MARGIN = 4  # points between a name and its row
 PACKET = re.compile(rb"<\?xpacket begin.*?<\?xpacket end=\"w\"\?>", re.DOTALL)
 
@@ -36,16 +37,24 @@ def _array(canvas: Any) -> Any:
 
 
 def write_printed(
-    picture: Tensor, path: Path, facts: Mapping[str, object], *, names: Sequence[tuple[str, float]] = (), dpi: int = DPI
+    picture: Tensor,
+    path: Path,
+    facts: Mapping[str, object],
+    *,
+    names: Sequence[tuple[str, float]] = (),
+    dpi: int = DPI,
+    visible_label: bool = False,
 ) -> None:
     """Write a picture, uint8 (C, H, W), as PDF or SVG of its size at `dpi` dots an inch, with names as `with_names` has
-    them."""
+    them, and "AI-generated" below it where that is to be seen."""
     import matplotlib
 
     suffix, buffer = path.suffix.lower(), io.BytesIO()
     dates = {"CreationDate": None} if suffix == ".pdf" else {"Date": None}  # the same bytes each time
     with matplotlib.rc_context({"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "genzoo"}):
-        _figure(picture, names, dpi).savefig(buffer, format=suffix[1:], dpi=dpi, metadata=dates)
+        _figure(picture, names, dpi, STRIP if visible_label else 0).savefig(
+            buffer, format=suffix[1:], dpi=dpi, metadata=dates
+        )
     packet = provenance.xmp(facts)
     marked = _pdf_with(buffer.getvalue(), packet) if suffix == ".pdf" else _svg_with(buffer.getvalue(), packet)
     write_file(path, marked)
@@ -57,7 +66,8 @@ def read_printed(path: Path) -> dict[str, object]:
     return provenance.read_xmp(match[0]) if match else {}
 
 
-def _figure(picture: Tensor, names: Sequence[tuple[str, float]], dpi: int) -> Any:
+def _figure(picture: Tensor, names: Sequence[tuple[str, float]], dpi: int, strip: int = 0) -> Any:
+    """The picture at its size, with names at its left, and a strip of so many points below for the label."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.textpath import TextPath
@@ -67,12 +77,18 @@ def _figure(picture: Tensor, names: Sequence[tuple[str, float]], dpi: int) -> An
     points = max(5.0, min(9.0, height / max(len(names), 1) * 72 / dpi * 0.6))
     lengths = [TextPath((0, 0), _plain(name), size=points).get_extents().width for name, _ in names]
     margin = round((max(lengths) + 2 * MARGIN) * dpi / 72) if lengths else 0
-    figure = Figure(figsize=((width + margin) / dpi, height / dpi), dpi=dpi)
+    below = round(strip * dpi / 72)
+    whole = height + below
+    figure = Figure(figsize=((width + margin) / dpi, whole / dpi), dpi=dpi)
     FigureCanvasAgg(figure)
-    figure.figimage(array, xo=margin, yo=0, origin="upper")
+    figure.figimage(array, xo=margin, yo=below, origin="upper")
+    if below:
+        figure.text(0.5, below / 2 / whole, LABEL, ha="center", va="center", fontsize=strip * 0.7)
     right = (margin - MARGIN * dpi / 72) / (width + margin)
     for name, place in names:
-        figure.text(right, 1 - place, _plain(name), ha="right", va="center", fontsize=points, parse_math=False)
+        figure.text(
+            right, 1 - place * height / whole, _plain(name), ha="right", va="center", fontsize=points, parse_math=False
+        )
     return figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from genzoo.image.data import ImageData, to_bytes, to_unit
 from genzoo.image.features import Features
 from genzoo.image.measures import ImageSet, ImageSubject, class_shares, neighbours
 from genzoo.image.write import write_grid
-from genzoo.interface.errors import UsageError
+from genzoo.interface.errors import GenzooWarning, UsageError
 from genzoo.interface.generator import Generator
 from genzoo.interface.measures import EvaluationRequest, NotMeasurable, Reference
 from genzoo.interface.randomness import derive_seed, permutation
@@ -24,6 +25,7 @@ from genzoo.interface.specs import DataSpec, ModalitySpec
 
 MOST = 10_000  # samples and test images, if no number is given
 TRAINING_NUMBERS = 150_000_000  # pixels of the training images that neighbours are looked for among, at most
+DOUBTFUL = 0.75  # a classifier that is right less often says little of what it measures
 NEIGHBOURS_SHOWN = 8  # samples whose nearest training images are shown
 
 
@@ -87,6 +89,13 @@ def image_reference(
     if name == "auto":
         name = "classifier" if data.classes else "random"
     features: Features = request.load_features(name, dataset, data)
+    if features.accuracy is not None and features.accuracy < DOUBTFUL:
+        warnings.warn(
+            f"the classifier of the evaluation is right in {features.accuracy:.1%} of the test images alone, so what is"
+            " measured in its features is doubtful; --features random does not lean on the labels",
+            GenzooWarning,
+            stacklevel=2,
+        )
     test_index = permutation(derive_seed(request.seed, "evaluation", "test"), 0, data.test_count)[:test_count]
     test, test_labels = dataset.pixels("test", test_index).cpu(), dataset.part("test")[1]
     most = min(data.train_count, max(count, TRAINING_NUMBERS // math.prod(data.shape)))

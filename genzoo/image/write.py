@@ -20,7 +20,7 @@ from genzoo.image.figure import DPI, PRINTED, with_names, write_printed
 from genzoo.interface import provenance
 from genzoo.interface.files import write_file
 from genzoo.interface.parsing import parse_json
-from genzoo.interface.pictures import labelled, write_picture
+from genzoo.interface.pictures import write_picture
 
 MILLISECONDS = 40  # of a frame
 GAP = 2  # pixels between the pictures of a grid
@@ -77,9 +77,7 @@ def write_grid(
         names = [(classes[number], middle) for number, middle in middles] if options.class_names else []
     picture = grid(images, columns).repeat_interleave(options.scale, 1).repeat_interleave(options.scale, 2)
     if path.suffix.lower() in PRINTED:
-        if options.visible_label:
-            picture = labelled(picture)
-        write_printed(picture, path, facts, names=names, dpi=options.dpi or DPI)
+        write_printed(picture, path, facts, names=names, dpi=options.dpi or DPI, visible_label=options.visible_label)
         return
     if names:
         picture = with_names(picture, names, options.dpi or DPI)

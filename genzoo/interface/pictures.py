@@ -43,12 +43,6 @@ def write_picture(
     return write_file(path, buffer.getvalue())
 
 
-def labelled(picture: Tensor) -> Tensor:
-    """A picture, uint8 (C, H, W), with "AI-generated" below it."""
-    array = np.array(_with_label(_image(picture)))
-    return torch.from_numpy(array[None] if array.ndim == 2 else array.transpose(2, 0, 1).copy())
-
-
 def as_png(picture: Tensor, facts: provenance.Facts) -> bytes:
     """One picture, uint8 (C, H, W), as the content of a file."""
     buffer = io.BytesIO()

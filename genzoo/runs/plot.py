@@ -30,9 +30,9 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 1)))  # told apart in grey
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 STYLE: Any = {
-    "font.size": 8, "axes.labelsize": 8, "legend.fontsize": 7, "xtick.labelsize": 7, "ytick.labelsize": 7,
-    "axes.linewidth": 0.6, "lines.linewidth": 1.2, "axes.spines.top": False, "axes.spines.right": False,
-    "grid.linewidth": 0.4, "grid.alpha": 0.4, "legend.frameon": False, "axes.unicode_minus": True,
+    "font.size": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
+    "axes.linewidth": 0.6, "axes.spines.top": False, "axes.spines.right": False,
+    "grid.linewidth": 0.4, "grid.alpha": 0.4,
     "pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "genzoo",
 }  # fmt: skip
 WIDE = 28  # characters of a line of a legend
@@ -110,13 +110,13 @@ def plot_curves(grouped: Sequence[Group], value: str, *, x: str = "step", size: 
         label = _wrapped(group.name) + (f" ({len(group.runs)} seeds)" if len(group.runs) > 1 else "")
         marker = MARKERS[number % len(MARKERS)]
         axes.plot(
-            at, mean, color=color, linestyle=LINES[number % len(LINES)], label=label, marker=marker, markersize=3,
-            markevery=max(1, len(at) // 8),
+            at, mean, color=color, linestyle=LINES[number % len(LINES)], linewidth=1.2, label=label, marker=marker,
+            markersize=3, markevery=max(1, len(at) // 8),
         )  # fmt: skip
         if len(group.runs) > 1:
             axes.fill_between(at, mean - deviation, mean + deviation, color=color, alpha=0.2, linewidth=0)
         rows += [(group.name, *map(float, row), len(group.runs)) for row in zip(at, mean, deviation, strict=True)]
-    axes.legend()
+    axes.legend(fontsize=7, frameon=False)
     return Plotted(figure, rows)
 
 
@@ -156,7 +156,7 @@ def plot_against(grouped: Sequence[Group], x: str, y: str, *, size: tuple[float,
             marker=MARKERS[number % len(MARKERS)], linestyle="none", markersize=5, capsize=2, elinewidth=0.8,
         )  # fmt: skip
         rows.append((group.name, point[0], spread[0], point[1], spread[1], len(group.runs)))
-    axes.legend()
+    axes.legend(fontsize=7, frameon=False)
     return Plotted(figure, rows)
 
 
