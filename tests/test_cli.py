@@ -344,7 +344,7 @@ def test_nothing_is_written_over_unasked(genzoo_command, tmp_path):
     assert "give --overwrite" in refused.err
     assert genzoo_command("sample", "toy", "--out", tmp_path / "a.png", "--overwrite").status == 0
     for arguments, why in (
-        (["--out", tmp_path / "a.gif"], "ends in .png, .jpeg or .npz"),
+        (["--out", tmp_path / "a.bmp"], "ends in .png, .jpeg, .npz, .pdf, .svg or .gif"),
         (["--out", tmp_path / "b.png", "--format", "npz"], "make them agree"),
         (["--separate", "--format", "npz"], "give one"),
         (["-n", "0"], "0 is not in the range"),

@@ -667,3 +667,48 @@ def test_a_gan_is_interpolated_and_walked_through(toy, genzoo_command, tmp_path)
     genzoo.train("toy", name="toy", steps=1)
     done = genzoo_command("walk", "toy")
     assert done.err == "genzoo: model 'toy' cannot walk: it does not draw from a latent vector\n"
+
+
+# A look at data
+
+
+def test_a_look_at_a_folder_says_all_at_once(pictures, genzoo_command, tmp_path):
+    shutil.copy(pictures / "dark" / "0.png", pictures / "light" / "9x.png")  # the tenth of its class: it is for test
+    (pictures / "light" / "9y.png").write_bytes(b"")
+    Image.new("RGB", (9, 7)).save(pictures / "dark" / "wide.png")
+    before = sorted(path.stat().st_mtime_ns for path in pictures.rglob("*"))
+    done = genzoo_command("data", pictures, "--json", "--out", tmp_path / "sheet.png")
+    looked = json.loads(done.out)
+    assert (looked["modality"], looked["files"], looked["readable"]) == ("image", 27, 26)
+    assert looked["sizes"] == {"4x4": 25, "9x7": 1}
+    assert looked["modes"] == {"L": 25, "RGB": 1}
+    assert looked["classes"]["train"] == {"dark": 12, "light": 12}
+    assert sum(looked["parts"].values()) == 26
+    sizes, bad, again, both = looked["problems"]
+    assert "2 sizes" in sizes
+    assert bad == "1 files cannot be read: light/9y.png (empty)"
+    assert again == "1 images are there again: dark/0.png = light/9x.png"
+    assert both.startswith("1 of these are in two parts")
+    assert looked["options"] == ["--image-size 16", "--skip-bad-files", "--conditional"]
+    assert sorted(path.stat().st_mtime_ns for path in pictures.rglob("*")) == before
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 8 * 4
+    assert not any(genzoo.read_provenance(tmp_path / "sheet.png").values())  # it is real
+    said = genzoo_command("train", "toy", "--data", pictures, *" ".join(looked["options"]).split(), "--steps", 1)
+    assert "1 files cannot be read and are left out: light/9y.png" in said.err
+    (done,) = [genzoo_command("data", pictures)]
+    assert "note       1 files cannot be read" in done.out
+    assert done.out.endswith(f"train with --data {pictures} --image-size 16 --skip-bad-files --conditional\n")
+
+
+def test_a_look_at_other_data(tmp_path, toy, genzoo_command):
+    np.savez(tmp_path / "a.npz", images=np.zeros((20, 3, 3), np.uint8), labels=np.arange(20) % 2)
+    looked = json.loads(genzoo_command("data", tmp_path / "a.npz", "--json").out)
+    assert (looked["shape"], looked["parts"]) == ([1, 3, 3], {"train": 18, "test": 2})
+    assert looked["problems"][0].startswith("19 images are there again")
+    (tmp_path / "b.txt").write_text("to be or not to be " * 100, "utf-8")
+    looked = json.loads(genzoo_command("data", tmp_path / "b.txt", "--json").out)
+    assert (looked["modality"], looked["parts"]["test"]) == ("text", 190)
+    assert json.loads(genzoo_command("data", "dots", "--json").out)["classes"] == ["a", "b"]
+    for arguments in (("nothing",), (tmp_path / "b.txt", "--modality", "image"), ("--out", "x.png")):
+        assert genzoo_command("data", *arguments).status == 2

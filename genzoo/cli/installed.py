@@ -8,20 +8,29 @@ import click
 
 from genzoo.cli.options import as_json_option
 from genzoo.cli.output import print_json, printable, table
-from genzoo.interface.errors import traceback_of
-from genzoo.registry.data import data_folder
+from genzoo.cli.progress import Watched
+from genzoo.interface.errors import UsageError, traceback_of
+from genzoo.registry.data import data_folder, survey
 from genzoo.registry.plugins import registry
 
 
 @click.command("data")
+@click.argument("path", required=False)
+@click.option("--modality", metavar="NAME", help="What kind of data PATH is.  [default: the first that takes it]")
+@click.option("--out", metavar="FILE", help="A sheet of examples of PATH, a .png.")
 @click.option(
     "--data-dir",
     metavar="FOLDER",
     help="Folder where data sets are kept. Default: GENZOO_DATA_DIR, or the user's cache.",
 )
 @as_json_option
-def data_command(data_dir: str | None, as_json: bool) -> None:
-    """List the data sets, and which of them are on the disk."""
+def data_command(path: str | None, modality: str | None, out: str | None, data_dir: str | None, as_json: bool) -> None:
+    """List the data sets, and which of them are on the disk; or look at those at PATH, before a training does."""
+    if path is not None:
+        _look(path, modality, out, as_json)
+        return
+    if modality is not None or out is not None:
+        raise UsageError("--modality and --out are of a look at data; say at which: genzoo data PATH")
     folder = data_folder(data_dir)
     datasets = [(name, plugin, spec, _on_disk(folder, spec.files)) for name, plugin, spec in registry().datasets]
     if as_json:
@@ -35,8 +44,48 @@ def data_command(data_dir: str | None, as_json: bool) -> None:
     lines += [(n, s.modality, "yes" if on_disk else "no", s.summary) for n, _, s, on_disk in datasets]
     click.echo(table(lines))
     click.echo(f"\nfolder: {folder}\nalso taken:")
-    for name, _, modality in registry().modalities:
-        click.echo(f"  {name}: {printable(modality.sources)}")
+    for name, _, spec in registry().modalities:
+        click.echo(f"  {name}: {printable(spec.sources)}")
+
+
+def _look(path: str, modality: str | None, out: str | None, as_json: bool) -> None:
+    """What `genzoo data PATH` does. Exit status 1 if there is something that a training would refuse."""
+    sheet = None if out is None else Path(out).expanduser()
+    if sheet is not None and (sheet.suffix.lower() != ".png" or sheet.exists()):
+        raise UsageError(f"--out is {out!r}; allowed is a new file that ends in .png")
+    with Watched() as watched:
+        name, looked = survey(path, modality, watched.data)
+    if sheet is not None:
+        if looked.sheet is None:
+            raise UsageError(f"there is no sheet of examples of {name} data; leave --out out")
+        from genzoo.interface.pictures import write_plain
+
+        write_plain(looked.sheet, sheet)
+    if as_json:
+        picture = {} if sheet is None else {"sheet": str(sheet)}
+        facts = {"problems": list(looked.problems), "options": list(looked.options)}
+        print_json({"data": path, "modality": name, **looked.facts, **facts, **picture})
+        return
+    for title, value in {"modality": name, **looked.facts}.items():
+        for line in _lines(value):
+            click.echo(printable(f"{title:10} {line}"))
+    for problem in looked.problems:
+        click.echo(printable(f"{'note':10} {problem}"))
+    options = "".join(f" {option}" for option in looked.options)
+    click.echo(printable(f"{'train with':10} --data {path}{options}"))
+    if sheet is not None:
+        click.echo(printable(f"{'sheet':10} {sheet}"))
+
+
+def _lines(value: object) -> list[str]:
+    """A fact in lines: of numbers by name in one, of such by name in one each."""
+    if isinstance(value, dict) and any(isinstance(part, dict) for part in value.values()):
+        return [f"{name}: {line}" for name, part in value.items() for line in _lines(part)]
+    if isinstance(value, dict):
+        return [", ".join(f"{name} {number:,}" for name, number in value.items())]
+    if isinstance(value, list):
+        return ["x".join(map(str, value)) if all(isinstance(v, int) for v in value) else ", ".join(map(str, value))]
+    return [f"{value:,}" if isinstance(value, int) else str(value)]
 
 
 def _on_disk(folder: Path, files: tuple[str, ...]) -> bool:

@@ -18,6 +18,7 @@ from genzoo.interface.errors import GenzooError
 from genzoo.interface.specs import DataSpec
 
 T = TypeVar("T")
+NAMED = 10  # files that were left out and are named
 
 
 class Images(Protocol):
@@ -96,6 +97,13 @@ class ImageData(Dataset):
             validation_images=_some(self.train_images, validation),
             validation_labels=None if labels is None else labels[validation],
         )
+
+    def summary(self) -> str:
+        """Which files were left out, if any were."""
+        if not self.skipped:
+            return ""
+        more = f" and {len(self.skipped) - NAMED} more" if len(self.skipped) > NAMED else ""
+        return f"{len(self.skipped)} files cannot be read and are left out: {', '.join(self.skipped[:NAMED])}{more}"
 
     def part(self, part: Part) -> tuple[Tensor | Images, Tensor | None]:
         """The images and labels of a part."""

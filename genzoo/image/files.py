@@ -71,7 +71,7 @@ def load_image(path: str | Path, shape: tuple[int, ...]) -> Tensor:
             warnings.simplefilter("ignore")  # Pillow warns of what is refused or mended here
             image = read_image(where, (channels, height, width))
     except Exception as error:  # a decoder meets a broken file in its own way
-        raise UsageError(f"{path} cannot be read as a picture: {_why(error, where)}") from None
+        raise UsageError(f"{path} cannot be read as a picture: {why_unreadable(error, where)}") from None
     return to_unit(image)
 
 
@@ -79,12 +79,10 @@ def load_folder(folder: Path, options: ImageTrainOptions, progress: Progress) ->
     """A folder of images: class subfolders become labels, `train`, `validation` and `test` subfolders the parts;
     without the latter every tenth image of a class is for test. Raises `GenzooError` naming files that cannot be
     read."""
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not paths:
-        raise UsageError(f"--data {folder} holds no image file; looked for {' '.join(sorted(SUFFIXES))}")
+    paths = image_files(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of what is refused or mended here
-        headers, bad = folders.read_files(paths, _header, "looking at image files", progress, why=_why)
+        headers, bad = folders.read_files(paths, header, "looking at image files", progress, why=why_unreadable)
         if not headers:
             named = folders.named_files(bad, folder)
             raise GenzooError(f"none of the {len(paths)} image files in {folder} can be read: {named}")
@@ -94,8 +92,8 @@ def load_folder(folder: Path, options: ImageTrainOptions, progress: Progress) ->
             options.data_loading == "auto" and size < psutil.virtual_memory().available // 2
         )
         read = folders.read_examples(
-            list(headers), folder, lambda path: read_image(path, shape), "reading (images)", progress, why=_why,
-            keep=keep, first=repr(shape),
+            list(headers), folder, lambda path: read_image(path, shape), "reading (images)", progress,
+            why=why_unreadable, keep=keep, first=repr(shape),
         )  # fmt: skip
     bad |= read.bad
     folders.refuse_bad_files(bad, len(paths), folder, "image", skip=options.skip_bad_files)
@@ -121,7 +119,16 @@ def load_folder(folder: Path, options: ImageTrainOptions, progress: Progress) ->
     )  # fmt: skip
 
 
-def _why(error: Exception, path: Path) -> str:
+def image_files(folder: Path) -> list[Path]:
+    """The files of images in a folder, at any depth. Raises `UsageError` if there is none."""
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not paths:
+        raise UsageError(f"--data {folder} holds no image file; looked for {' '.join(sorted(SUFFIXES))}")
+    return paths
+
+
+def why_unreadable(error: Exception, path: Path) -> str:
+    """What it means that a file cannot be read, in a few words."""
     if isinstance(error, UnidentifiedImageError):
         return "empty" if path.stat().st_size == 0 else "not an image"
     if isinstance(error, Image.DecompressionBombError):
@@ -129,7 +136,8 @@ def _why(error: Exception, path: Path) -> str:
     return "truncated" if "truncated" in str(error).lower() else one_line(error)
 
 
-def _header(path: Path) -> tuple[tuple[int, int], str]:
+def header(path: Path) -> tuple[tuple[int, int], str]:
+    """The width and height of the picture in a file, and Pillow's word for its mode."""
     with Image.open(path) as file:
         if file.width * file.height > MOST_PIXELS:
             raise Image.DecompressionBombError

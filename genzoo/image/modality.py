@@ -17,11 +17,12 @@ from genzoo.image.features import quick_distance
 from genzoo.image.figure import PRINTED, read_printed
 from genzoo.image.files import load_folder, load_image, load_npz
 from genzoo.image.reference import ImageReference, image_reference
+from genzoo.image.survey import survey_folder, survey_npz
 from genzoo.interface.dataset import Dataset, Progress
 from genzoo.interface.errors import GenzooError
 from genzoo.interface.generator import Generator
 from genzoo.interface.measures import EvaluationRequest
-from genzoo.interface.modality import Modality, SampleSpace
+from genzoo.interface.modality import Modality, SampleSpace, Survey
 from genzoo.interface.pictures import read_labels, read_picture
 from genzoo.interface.specs import DataSpec, TrainOptions, WriteOptions
 
@@ -41,6 +42,10 @@ class ImageModality(Modality[Tensor]):
         (path,) = paths
         data = load_npz(path) if path.suffix.lower() == ".npz" else load_folder(path, options, progress)
         return data.with_validation(options.validation)
+
+    def survey(self, paths: tuple[Path, ...], progress: Progress) -> Survey:
+        (path,) = paths
+        return survey_npz(path) if path.suffix.lower() == ".npz" else survey_folder(path, progress)
 
     def take(self, data: object, options: TrainOptions, kept: Mapping[str, bytes], progress: Progress) -> ImageData:
         if not isinstance(data, ImageData):

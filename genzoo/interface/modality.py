@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -46,6 +46,31 @@ class SampleSpace:
     applies: Callable[[Generator], bool] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What there is to know of data before a training.
+
+    Attributes:
+        facts: by title, as JSON has them.
+        problems: what a training would refuse, or a person should know, a line each.
+        options: what a training on these data may be given, such as `--image-size 32`.
+        sheet: a picture of examples, uint8 (C, H, W) with 1 or 3 channels; None: there is none.
+    """
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    problems: Sequence[str] = ()
+    options: Sequence[str] = ()
+    sheet: Tensor | None = None
+
+
+def survey_of(dataset: Dataset, data: DataSpec) -> Survey:
+    """What a data set that can be trained on says of itself."""
+    parts = {"training": data.train_count, "validation": data.validation_count, "test": data.test_count}
+    facts = {"shape": list(data.shape), "parts": parts, "classes": list(data.classes)}
+    problems = [summary] if (summary := dataset.summary()) else []
+    return Survey(facts=facts, problems=problems, options=["--conditional"] if data.classes else [])
+
+
 class Modality(ABC, Generic[Samples]):
     """A kind of data: what its data sets are, and what samples of it are.
 
@@ -73,6 +98,17 @@ class Modality(ABC, Generic[Samples]):
         Raises:
             UsageError, GenzooError: they cannot be read as this kind of data; the message names the file and says why.
         """
+
+    def survey(self, paths: tuple[Path, ...], progress: Progress) -> Survey:
+        """A look at the folder or files that `--data` names, all of it at once. As it stands, what `open` gives of them
+        with the default options, or says. Raises `UsageError` for what is not of this modality."""
+        try:
+            dataset = self.open(paths, self.spec.train_options(), {}, progress)
+        except UsageError:
+            raise
+        except GenzooError as error:
+            return Survey(problems=[str(error)])
+        return survey_of(dataset, dataset.spec(paths[0].resolve().stem))
 
     def take(self, data: object, options: TrainOptions, kept: Mapping[str, bytes], progress: Progress) -> Dataset:
         """The data set of what the target of a `DatasetSpec` gave. As it stands, that must be a `Dataset`."""

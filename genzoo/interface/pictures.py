@@ -43,6 +43,13 @@ def write_picture(
     return write_file(path, buffer.getvalue())
 
 
+def write_plain(picture: Tensor, path: Path) -> Path:
+    """Write a picture of real data, uint8 (C, H, W), as PNG without a word of being generated. Raises `GenzooError`."""
+    buffer = io.BytesIO()
+    _image(picture).save(buffer, "PNG")
+    return write_file(path, buffer.getvalue())
+
+
 def as_png(picture: Tensor, facts: provenance.Facts) -> bytes:
     """One picture, uint8 (C, H, W), as the content of a file."""
     buffer = io.BytesIO()

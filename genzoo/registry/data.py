@@ -14,6 +14,7 @@ from genzoo.registry.plugins import modality_of, registry
 
 if TYPE_CHECKING:
     from genzoo.interface.dataset import Dataset, Progress
+    from genzoo.interface.modality import Survey
 
 
 def data_folder(data_dir: str | None) -> Path:
@@ -90,6 +91,27 @@ def _not_data(data: str, path: Path, modality: ModalitySpec, names: list[str]) -
         if "given by" in str(error):
             return error
     return unknown("data", data, names)
+
+
+def survey(data: str, modality: str | None, progress: Progress) -> tuple[str, Survey]:
+    """A look at a data set, a folder or files, and of which modality it is: the one that is named, or the first that
+    takes it. Raises `UsageError` if none does."""
+    from genzoo.interface.modality import survey_of
+
+    shelf = registry().modalities
+    if modality is None and data in registry().datasets.names():
+        modality = registry().datasets.get(data)[1].modality
+    specs = [spec for _, _, spec in shelf] if modality is None else [shelf.get(modality)[1]]
+    refusals: list[UsageError] = []
+    for spec in specs:
+        try:
+            located = locate(data, spec)
+            if not isinstance(located, DatasetSpec):
+                return spec.name, modality_of(spec.name).survey(located, progress)
+            return spec.name, survey_of(*open_data(spec, spec.train_options(data=data), {}, progress))
+        except UsageError as error:
+            refusals.append(error)
+    raise refusals[0]
 
 
 def open_data(
