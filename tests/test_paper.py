@@ -532,6 +532,14 @@ def test_the_formats_of_a_comparison(three, genzoo_command):
     assert done.err == "genzoo: --csv and --json are both given; give one\n"
 
 
+def test_a_first_look_is_small_and_compares_with_nothing_else(toy, genzoo_command):
+    genzoo.train("toy", name="run", steps=1)
+    protocol = json.loads(genzoo_command("evaluate", "run", "--fast", "--json").out)["protocol"]
+    assert (protocol["samples"], protocol["features"]) == (36, "random-v1")  # as many as there are for training
+    refused = genzoo_command("compare", "run", "--fast", "-n", 5)
+    assert (refused.status, "leave -n and --features out" in refused.err) == (2, True)
+
+
 def test_citations(toy, genzoo_command):
     genzoo.train("toy", name="run", steps=1)
     out = genzoo_command("cite", "run", "vae", "gan", "vae").out

@@ -46,6 +46,10 @@ evaluation_options = with_options(
         "--features", default="auto", show_default=True, metavar="NAME",
         help="What to compare in, for images: classifier (of the data's labels), random, inception, or a plugin's.",
     ),
+    click.option(
+        "--fast", is_flag=True,
+        help="A first look: few samples, and features that need no training. What it gives compares with nothing else.",
+    ),
     device_option,
     data_options,
     as_json_option,
@@ -59,6 +63,23 @@ evaluation_options = with_options(
     click.option("--overwrite", is_flag=True, help="Let --html take the place of what is there."),
     runs_dir_option,
 )  # fmt: skip
+
+
+FEW = 8  # times as many samples as are drawn by default, for a first look
+UNTRAINED = "random"  # features
+
+
+def _request(folder: RunFolder | None, count: int | None, features: str, *, fast: bool) -> dict[str, Any]:
+    """How many samples are measured and in what, for a first look where that is asked for. Raises `UsageError`."""
+    if not fast:
+        return {"n": count, "features": features}
+    if count is not None or features != "auto":
+        raise UsageError("--fast says how many samples and which features; leave -n and --features out")
+    if folder is None:
+        raise UsageError("--fast is of runs; the result.json of an evaluation is measured already")
+    known = [spec.name for _, spec in registry().features.of_modality(folder.data_spec.modality)]
+    most = min(FEW * folder.modality.count, folder.data_spec.train_count)
+    return {"n": most, "features": UNTRAINED if UNTRAINED in known else "auto"}
 
 
 @dataclass(frozen=True)
@@ -128,7 +149,7 @@ class Output:
 @evaluation_options
 def evaluate_command(
     run: str, runs_dir: str | None, as_json: bool, as_markdown: bool, format_: str | None, measures: str | None,
-    html_file: str | None, overwrite: bool, count: int | None, **options: Any,
+    html_file: str | None, overwrite: bool, count: int | None, features: str, fast: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Measure a run against held-out data, beside what real data and trivial models score.
 
@@ -140,10 +161,11 @@ def evaluate_command(
         as_json=as_json, as_markdown=as_markdown, format_=format_, measures=measures, html_file=html_file
     )
     output.check([folder], overwrite=overwrite)
+    request = _request(folder, count, features, fast=fast)
     from genzoo.evaluation.evaluate import evaluate
 
     with Watched() as watched:
-        result = evaluate(folder, count, progress=watched.data, **not_none(options))
+        result = evaluate(folder, progress=watched.data, **request, **not_none(options))
     output.give([result], [folder])
 
 
@@ -153,7 +175,8 @@ def evaluate_command(
 @evaluation_options
 def compare_command(
     runs: tuple[str, ...], seeds: bool, runs_dir: str | None, as_json: bool, as_markdown: bool, format_: str | None,
-    measures: str | None, html_file: str | None, overwrite: bool, count: int | None, **options: Any,
+    measures: str | None, html_file: str | None, overwrite: bool, count: int | None, features: str, fast: bool,
+    **options: Any,
 ) -> None:  # fmt: skip
     """Lay runs side by side, measuring those that were not yet.
 
@@ -166,8 +189,9 @@ def compare_command(
     columns = columns_of(runs, runs_dir, seeds=seeds)
     folders = [run if isinstance(run, RunFolder) else None for column in columns for run in column]
     output.check(folders, overwrite=overwrite)
+    request = _request(folders[0], count, features, fast=fast)
     from genzoo.evaluation.compare import compare
 
     with Watched() as watched:
-        results = compare(runs, count, runs_dir=runs_dir, seeds=seeds, progress=watched.data, **options)
+        results = compare(runs, **request, runs_dir=runs_dir, seeds=seeds, progress=watched.data, **options)
     output.give(results, folders, several=True)

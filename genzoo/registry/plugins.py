@@ -181,6 +181,7 @@ RESERVED = ("preset", "like", "config", "set", "json", "help")  # names that no 
 RESERVED_IN_SAMPLING = (
     "n", "count", "label", "labels", "seed", "out", "overwrite", "batch_size", "weights", "device", "run", "runs_dir",
     "progress", "json", "help", "features", "data", "data_dir", "html", "markdown",
+    "fast", "measures",
 )  # fmt: skip
 
 
