@@ -25,6 +25,7 @@ from genzoo.interface.specs import DataSpec, ModalitySpec
 
 MOST = 10_000  # samples and test images, if no number is given
 TRAINING_NUMBERS = 150_000_000  # pixels of the training images that neighbours are looked for among, at most
+ENOUGH = 50  # test images of which a share says something
 DOUBTFUL = 0.75  # a classifier that is right less often says little of what it measures
 NEIGHBOURS_SHOWN = 8  # samples whose nearest training images are shown
 
@@ -89,7 +90,7 @@ def image_reference(
     if name == "auto":
         name = "classifier" if data.classes else "random"
     features: Features = request.load_features(name, dataset, data)
-    if features.accuracy is not None and features.accuracy < DOUBTFUL:
+    if features.accuracy is not None and features.accuracy < DOUBTFUL and data.test_count >= ENOUGH:
         warnings.warn(
             f"the classifier of the evaluation is right in {features.accuracy:.1%} of the test images alone, so what is"
             " measured in its features is doubtful; --features random does not lean on the labels",

@@ -110,7 +110,7 @@ def find_run(
         raise UsageError(
             f"no run of {text!r} in {folder} is finished; name one, or go on with `genzoo resume {of_model[0].name}`"
         )
-    if Path(text).is_dir():
+    if os.path.isdir(text):  # which takes a text that is too long for a path
         raise UsageError(f"{text} is a folder, but not a run: it has no run.json")
     if not runs:
         raise UsageError(f"there is no run {text!r}, and no other in {folder}; begin with `genzoo train MODEL`")

@@ -12,7 +12,7 @@ from genzoo.interface.dataset import Progress, silent
 from genzoo.interface.errors import Diverged, GenzooError, Interrupted, UsageError
 from genzoo.interface.options import build, to_json
 from genzoo.registry.data import locate
-from genzoo.runs.find import data_place, new_name, runs_folder
+from genzoo.runs.find import data_place, find_run, new_name, runs_folder
 from genzoo.runs.folder import RunFolder, is_run
 from genzoo.runs.groups import NOT_COMPARED, Group, seeds_of
 from genzoo.training.plan import Plan, plan, plan_resume
@@ -85,7 +85,8 @@ def plan_rest(
     changes: dict[str, Any] = {"steps": steps, "device": device, "threads": threads}
     training = replace(training, runs_dir=str(folder), **{k: v for k, v in changes.items() if v is not None})
     config: object = build(spec.config, like.record["options"], spec.name)
-    model = Plan(spec, plugin, like.record.get("preset"), config, training, group=group)
+    parent = None if training.init_from is None else find_run(training.init_from)
+    model = Plan(spec, plugin, like.record.get("preset"), config, training, group=group, parent=parent)
     changes |= {"data": data, "data_dir": data_dir, "shorten": shorten, "accept_changes": accept_changes}
     planned = [_of_seed(model, seed, folder, changes) for seed in group.seeds]
     if all(isinstance(each, RunFolder) for each in planned):
