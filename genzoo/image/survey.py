@@ -39,7 +39,8 @@ def survey_npz(path: Path) -> Survey:
         if labels is not None:
             counts = torch.bincount(labels, minlength=len(data.classes)).tolist()
             classes[part] = dict(zip(data.classes, counts, strict=True))
-    facts = {"images": len(digests), "shape": list(data.spec("").shape), "parts": {p: data.count(p) for p in parts}}
+    counts_of_parts = {part: data.count(part) for part in parts}
+    facts = {"images": len(digests), "shape": list(data.train_images[0].shape), "parts": counts_of_parts}
     problems = _duplicates(digests, {name: name.partition(" ")[0] for name in digests})
     options = ["--conditional"] if data.classes else []
     return Survey(facts=facts | {"classes": classes}, problems=problems, options=options, sheet=_of_data(data))
