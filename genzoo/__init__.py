@@ -64,9 +64,9 @@ if TYPE_CHECKING:
     from genzoo.interface.measures import Reference as Reference
     from genzoo.interface.measures import Subject as Subject
     from genzoo.interface.measures import mean as mean
+    from genzoo.interface.modality import DataSurvey as DataSurvey
     from genzoo.interface.modality import Modality as Modality
     from genzoo.interface.modality import SampleSpace as SampleSpace
-    from genzoo.interface.modality import Survey as Survey
     from genzoo.interface.options import option as option
     from genzoo.interface.parsing import parse_json as parse_json
     from genzoo.interface.pictures import read_labels as read_labels
@@ -162,7 +162,7 @@ _HOME = {
     ),
     "interface.hookspecs": ("API_VERSION", "hookimpl"),
     "interface.measures": ("Estimate", "EvaluationRequest", "NotMeasurable", "Reference", "Subject", "mean"),
-    "interface.modality": ("Modality", "SampleSpace", "Survey"),
+    "interface.modality": ("Modality", "SampleSpace", "DataSurvey"),
     "interface.options": ("option",),
     "interface.pictures": (
         "read_labels",

@@ -22,7 +22,7 @@ from genzoo.interface.dataset import Dataset, Progress
 from genzoo.interface.errors import GenzooError
 from genzoo.interface.generator import Generator
 from genzoo.interface.measures import EvaluationRequest
-from genzoo.interface.modality import Modality, SampleSpace, Survey
+from genzoo.interface.modality import DataSurvey, Modality, SampleSpace
 from genzoo.interface.pictures import read_labels, read_picture
 from genzoo.interface.specs import DataSpec, TrainOptions, WriteOptions
 
@@ -43,7 +43,7 @@ class ImageModality(Modality[Tensor]):
         data = load_npz(path) if path.suffix.lower() == ".npz" else load_folder(path, options, progress)
         return data.with_validation(options.validation)
 
-    def survey(self, paths: tuple[Path, ...], progress: Progress) -> Survey:
+    def survey(self, paths: tuple[Path, ...], progress: Progress) -> DataSurvey:
         (path,) = paths
         return survey_npz(path) if path.suffix.lower() == ".npz" else survey_folder(path, progress)
 

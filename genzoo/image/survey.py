@@ -17,19 +17,19 @@ from genzoo.image.write import grid
 from genzoo.interface import folders
 from genzoo.interface.dataset import Part, Progress
 from genzoo.interface.errors import GenzooError
-from genzoo.interface.modality import Survey
+from genzoo.interface.modality import DataSurvey
 
 SIDES = (16, 32, 64, 128, 256, 512)  # that are suggested
 SHOWN, IN_A_ROW = 64, 8  # examples on a sheet
 NAMED = 10  # files that a problem names
 
 
-def survey_npz(path: Path) -> Survey:
+def survey_npz(path: Path) -> DataSurvey:
     """What is in an `.npz`, or why it is no data."""
     try:
         data = load_npz(path)
     except GenzooError as error:
-        return Survey(problems=[str(error)])
+        return DataSurvey(problems=[str(error)])
     parts: list[Part] = ["train", "test"] if data.validation_images is None else ["train", "validation", "test"]
     digests: dict[str, str] = {}
     classes: dict[str, dict[str, int]] = {}
@@ -43,10 +43,10 @@ def survey_npz(path: Path) -> Survey:
     facts = {"images": len(digests), "shape": list(data.train_images[0].shape), "parts": counts_of_parts}
     problems = _duplicates(digests, {name: name.partition(" ")[0] for name in digests})
     options = ["--conditional"] if data.classes else []
-    return Survey(facts=facts | {"classes": classes}, problems=problems, options=options, sheet=_of_data(data))
+    return DataSurvey(facts=facts | {"classes": classes}, problems=problems, options=options, sheet=_of_data(data))
 
 
-def survey_folder(folder: Path, progress: Progress) -> Survey:
+def survey_folder(folder: Path, progress: Progress) -> DataSurvey:
     """What is in a folder of images: sizes, modes, classes and parts; what cannot be read and why; what is there twice.
     Raises `UsageError` if it holds no image file."""
     paths = image_files(folder)
@@ -77,7 +77,7 @@ def survey_folder(folder: Path, progress: Progress) -> Survey:
     try:
         parts, classes = folders.split_folder(sorted(digests), folder, "image")
     except GenzooError as error:
-        return Survey(facts=facts | {"readable": len(digests)}, problems=[*problems, str(error)], options=options)
+        return DataSurvey(facts=facts | {"readable": len(digests)}, problems=[*problems, str(error)], options=options)
     counts = {part: Counter(labels.values()) for part, labels in parts.items() if labels}
     facts |= {"readable": len(digests), "parts": {part: sum(count.values()) for part, count in counts.items()}}
     if classes:
@@ -90,7 +90,7 @@ def survey_folder(folder: Path, progress: Progress) -> Survey:
     names = {path.relative_to(folder).as_posix(): path for path in digests}
     problems += _duplicates({n: digests[p] for n, p in names.items()}, {n: part_of[p] for n, p in names.items()})
     shown = [path for part in parts.values() for path in _spread(part)][:SHOWN]
-    return Survey(facts=facts, problems=problems, options=options, sheet=_sheet(shown, shape))
+    return DataSurvey(facts=facts, problems=problems, options=options, sheet=_sheet(shown, shape))
 
 
 def _digest(image: Tensor) -> str:

@@ -47,7 +47,7 @@ class SampleSpace:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Survey:
+class DataSurvey:
     """What there is to know of data before a training.
 
     Attributes:
@@ -63,12 +63,12 @@ class Survey:
     sheet: Tensor | None = None
 
 
-def survey_of(dataset: Dataset, data: DataSpec) -> Survey:
+def survey_of(dataset: Dataset, data: DataSpec) -> DataSurvey:
     """What a data set that can be trained on says of itself."""
     parts = {"training": data.train_count, "validation": data.validation_count, "test": data.test_count}
     facts = {"shape": list(data.shape), "parts": parts, "classes": list(data.classes)}
     problems = [summary] if (summary := dataset.summary()) else []
-    return Survey(facts=facts, problems=problems, options=["--conditional"] if data.classes else [])
+    return DataSurvey(facts=facts, problems=problems, options=["--conditional"] if data.classes else [])
 
 
 class Modality(ABC, Generic[Samples]):
@@ -99,7 +99,7 @@ class Modality(ABC, Generic[Samples]):
             UsageError, GenzooError: they cannot be read as this kind of data; the message names the file and says why.
         """
 
-    def survey(self, paths: tuple[Path, ...], progress: Progress) -> Survey:
+    def survey(self, paths: tuple[Path, ...], progress: Progress) -> DataSurvey:
         """A look at the folder or files that `--data` names, all of it at once. As it stands, what `open` gives of them
         with the default options, or says. Raises `UsageError` for what is not of this modality."""
         try:
@@ -107,7 +107,7 @@ class Modality(ABC, Generic[Samples]):
         except UsageError:
             raise
         except GenzooError as error:
-            return Survey(problems=[str(error)])
+            return DataSurvey(problems=[str(error)])
         return survey_of(dataset, dataset.spec(paths[0].resolve().stem))
 
     def take(self, data: object, options: TrainOptions, kept: Mapping[str, bytes], progress: Progress) -> Dataset:

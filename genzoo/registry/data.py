@@ -14,7 +14,7 @@ from genzoo.registry.plugins import modality_of, registry
 
 if TYPE_CHECKING:
     from genzoo.interface.dataset import Dataset, Progress
-    from genzoo.interface.modality import Survey
+    from genzoo.interface.modality import DataSurvey
 
 
 def data_folder(data_dir: str | None) -> Path:
@@ -93,7 +93,7 @@ def _not_data(data: str, path: Path, modality: ModalitySpec, names: list[str]) -
     return unknown("data", data, names)
 
 
-def survey(data: str, modality: str | None, progress: Progress) -> tuple[str, Survey]:
+def survey(data: str, modality: str | None, progress: Progress) -> tuple[str, DataSurvey]:
     """A look at a data set, a folder or files, and of which modality it is: the one that is named, or the first that
     takes it. Raises `UsageError` if none does."""
     from genzoo.interface.modality import survey_of
