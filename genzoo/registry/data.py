@@ -90,6 +90,8 @@ def _not_data(data: str, path: Path, modality: ModalitySpec, names: list[str]) -
     except UsageError as error:
         if "given by" in str(error):
             return error
+    if not names:
+        return UsageError(f"data {data!r} is brought by no plugin that is installed; allowed is {modality.sources}")
     return unknown("data", data, names)
 
 

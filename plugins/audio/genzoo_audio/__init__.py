@@ -21,7 +21,9 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", "
 class AudioTrainOptions(TrainOptions):
     """The options of trainings on recordings."""
 
-    data: str = option("spoken-digits", help="A data set's name, folders or files of recordings.")
+    data: str = option(
+        "spoken-digits", help="A data set's name (genzoo-speech brings this one), folders or files of recordings."
+    )
     sample_rate: int | None = option(
         None, help="Resample to this rate. Default: the files' own.", unit="Hz", minimum=1000, maximum=192_000
     )

@@ -13,7 +13,7 @@ import genzoo
 from genzoo import Batch, GenzooError, RandomStreams, UsageError, silent
 from genzoo.cli import main
 from genzoo.image import features
-from genzoo.registry.plugins import modality_of
+from genzoo.registry.plugins import modality_of, registry
 from genzoo_audio import AudioTrainOptions, MelDiffusionOptions, MelGANOptions, play
 from genzoo_audio.data import AudioData
 from genzoo_audio.files import load_files
@@ -308,3 +308,10 @@ def test_babble_is_of_the_training_log_mels(folder):
     assert spread < 1e-2  # sixteen components are all that there are of so few
     assert genzoo.sample(model, 2, seed=1).shape == (2, 1, 1000)
     assert RandomStreams(1, 2).normal(16).shape == (2, 16)
+
+
+def test_the_default_data_without_the_plugin_that_brings_them(monkeypatch):
+    monkeypatch.setenv("GENZOO_BLOCK", "speech,tensorboard")
+    registry.cache_clear()
+    with pytest.raises(UsageError, match="brought by no plugin that is installed; allowed is folders"):
+        genzoo.train("melgan", **TINY)
