@@ -26,7 +26,8 @@ def main() -> int:
     arguments, pytest_arguments = parser.parse_known_args()
     environment = ROOT / "build" / f"{arguments.end}-versions"
     python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    projects = [argument for folder in (ROOT, *sorted((ROOT / "plugins").glob("*/"))) for argument in ("-e", folder)]
+    folders = (f"{ROOT}[all]", *sorted((ROOT / "plugins").glob("*/")))
+    projects = [argument for folder in folders for argument in ("-e", folder)]
     resolution = ("--resolution", RESOLUTIONS[arguments.end])
     _uv("venv", "--clear", "--python", arguments.python, environment)
     _uv("pip", "install", "--no-config", "--python", python, *resolution, *projects, "--group", "test")

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import Distribution, PackageNotFoundError, distributions, requires, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -73,6 +73,8 @@ def _torch() -> Iterator[Finding]:
         import torchvision.ops  # noqa: F401  (its operators fail to register with another torch)
 
         yield Finding("torch and torchvision", "go together")
+    except ModuleNotFoundError:
+        pass  # an extra
     except Exception as error:
         yield Finding(
             "torch and torchvision",
@@ -81,6 +83,7 @@ def _torch() -> Iterator[Finding]:
             f"install the torchvision built for torch {torch.__version__}",
         )
     yield from _torchaudio(torch.__version__)
+    yield from _diffusers()
     from genzoo.kernels.devices import choose_device
 
     device = choose_device("auto")
@@ -90,6 +93,16 @@ def _torch() -> Iterator[Finding]:
     else:
         text = f"{device.type}, {torch.get_num_threads()} threads"
     yield Finding("device", text)
+    size = sum(map(_size, distributions())) if device.type != "cuda" else 0
+    if size > 2**30:
+        text = f"{size / 1e9:.1f} GB of them, for no GPU; 'Getting started' in the docs says how to do without"
+        yield Finding("CUDA's libraries", text)
+
+
+def _size(distribution: Distribution) -> int:
+    """The bytes of a distribution that only CUDA needs; 0 of any other."""
+    is_cuda = distribution.name.startswith(("nvidia-", "triton"))
+    return sum(file.size or 0 for file in distribution.files or ()) if is_cuda else 0
 
 
 def _torchaudio(torch_version: str) -> Iterator[Finding]:
@@ -102,6 +115,19 @@ def _torchaudio(torch_version: str) -> Iterator[Finding]:
     except Exception as error:
         state = f"does not go with torch {torch_version}: {one_line(error)}"
         yield Finding("torchaudio", state, False, "pip uninstall torchaudio; genzoo does not use it")
+
+
+def _diffusers() -> Iterator[Finding]:
+    """Whether diffusers can be imported beside the transformers that is here: its metadata allow what breaks it."""
+    from packaging.version import Version
+
+    try:
+        diffusers, transformers = Version(version("diffusers")), Version(version("transformers"))
+    except PackageNotFoundError:
+        return
+    if diffusers < Version("0.36") and transformers >= Version("5"):
+        state = f"diffusers {diffusers} cannot be imported beside transformers {transformers}"
+        yield Finding("diffusers and transformers", state, False, "pip install --upgrade diffusers")
 
 
 def _folder(name: str, folder: Path) -> Finding:
