@@ -51,21 +51,20 @@ class MelDiffusion(GaussianDiffusion):
             return torch.empty(0, *self.data.shape, device=self.device)
         log_mel = self.log_mel(super().sample(count, options=options, rng=rng, labels=labels))
         if vocoder is not None:
-            return vocoder.heard(log_mel)
+            return vocoder.heard(log_mel, self.data.shape[1])
         magnitudes = self.mel.magnitudes(log_mel)
         return griffin_lim(magnitudes, self.mel, self.data.shape[1], rng.uniform(*magnitudes.shape[1:]))
 
     def vocoder(self, run: str) -> MelGAN:
-        """The model of a run that makes recordings of log-mels, loaded once. Raises `UsageError` for one that does not,
-        or not of such recordings."""
+        """The model of a run that makes recordings of log-mels, loaded once; a name is one beside this model's own run.
+        Raises `UsageError` for a run of another model, or of another sample rate."""
         if self._vocoder is None or self._vocoder[0] != run:
-            model = genzoo.load(run, device=str(self.device))
+            folder = None if self.run is None else str(self.run.parent)
+            model = genzoo.load(run, device=str(self.device), runs_dir=folder)
             if not isinstance(model, MelGAN):
                 raise UsageError(f"--vocoder {run} is a run of {model.spec.name}; allowed is one of melgan")
-            mine, its = ((*data.shape, data.extra["sample_rate"]) for data in (self.data, model.data))
-            if mine != its:
-                form = "channels, samples and Hz"
-                raise UsageError(f"--vocoder {run} makes recordings of {its} {form}; allowed is {mine}")
-            object.__setattr__(self, "_vocoder", (run, model))  # and is no part of this model's weights
-        assert self._vocoder is not None
+            if model.mel != self.mel:
+                rates = f"{model.mel.sample_rate:,} Hz; allowed is {self.mel.sample_rate:,}"
+                raise UsageError(f"--vocoder {run} makes recordings of {rates}")
+            self._vocoder = run, model  # in a tuple, and so no part of this model's weights
         return self._vocoder[1]

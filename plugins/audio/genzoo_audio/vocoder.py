@@ -254,19 +254,20 @@ class MelGAN(Generator):
 
     # What it makes heard
 
-    def heard(self, log_mel: Tensor) -> Tensor:
-        """Recordings (B, C, T) of log-mels (B, C, bands, F)."""
-        waves: Tensor = self.generator(log_mel.flatten(0, 1), self.data.shape[1])
-        return waves.view(len(log_mel), *self.data.shape)
+    def heard(self, log_mel: Tensor, samples: int) -> Tensor:
+        """Recordings (B, C, T) of so many samples, of log-mels (B, C, bands, 1 + T // hop)."""
+        waves: Tensor = self.generator(log_mel.flatten(0, 1), samples)
+        return waves.view(*log_mel.shape[:2], samples)
 
     def reconstruct(self, examples: Tensor) -> Tensor:
-        return self.heard(self.mel.of(examples))
+        return self.heard(self.mel.of(examples), examples.shape[2])
 
     def sample(self, count: int, *, options: object, rng: RandomStreams) -> Tensor:
         if count == 0:
             return torch.empty(0, *self.data.shape, device=self.device)
         log_mel = self.babble_mean + rng.normal(BABBLE) @ self.babble
-        return self.heard(log_mel.clamp_min(math.log(FLOOR)).view(count, self.data.shape[0], BANDS, -1))
+        channels, samples = self.data.shape
+        return self.heard(log_mel.clamp_min(math.log(FLOOR)).view(count, channels, BANDS, -1), samples)
 
     def evaluate(self, batch: AudioBatch) -> dict[str, Tensor]:
         copies, channels = self.reconstruct(batch.examples).flatten(0, 1), self.data.shape[0]

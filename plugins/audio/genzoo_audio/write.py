@@ -72,7 +72,7 @@ def read_labels(path: Path) -> Json:
     except soundfile.SoundFileError as error:
         raise ValueError(genzoo.one_line(error)) from None
     try:
-        labels = json.loads(comment)
+        labels = genzoo.parse_json(comment)
     except ValueError:
         return {}
     return dict(labels) if isinstance(labels, dict) else {}
