@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from genzoo.interface.errors import Skip as Skip
     from genzoo.interface.errors import UsageError as UsageError
     from genzoo.interface.errors import one_line as one_line
+    from genzoo.interface.files import class_folders as class_folders
     from genzoo.interface.files import write_file as write_file
     from genzoo.interface.files import write_folder as write_folder
     from genzoo.interface.generator import Encodes as Encodes
@@ -146,7 +147,7 @@ _HOME = {
         "UsageError",
         "one_line",
     ),
-    "interface.files": ("write_file", "write_folder"),
+    "interface.files": ("class_folders", "write_file", "write_folder"),
     "interface.parsing": ("parse_json",),
     "interface.generator": (
         "Encodes",

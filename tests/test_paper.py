@@ -14,7 +14,6 @@ from PIL import Image
 import genzoo
 from genzoo import Evaluation, GenzooError, GenzooWarning, Measured, RunFolder, UsageError
 from genzoo.evaluation import report
-from genzoo.image.write import as_folder
 from genzoo.runs import checkpoint
 from genzoo.runs.manage import size_of
 
@@ -583,11 +582,6 @@ def test_several_classes_have_their_turn(pictures, genzoo_command, tmp_path):
         assert np.bincount(arrays["labels"]).tolist() == [8, 8]
     done = genzoo_command("sample", "run", "--label", "light,dusk")
     assert "--label is 'dusk'; the classes of run 'run' are dark, light" in done.err
-
-
-def test_a_class_with_a_slash_has_a_folder():
-    assert as_folder("T-shirt/top") == "T-shirt-top"
-    assert as_folder("../..") == "-"
 
 
 # Grids for print

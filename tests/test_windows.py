@@ -14,6 +14,7 @@ import pytest
 import genzoo
 from genzoo.cli.output import escape_the_unknown, print_json
 from genzoo.cli.sampling import _piped_in
+from genzoo.interface.specs import OF_WINDOWS
 from genzoo.registry.scaffold import check_name
 from genzoo.runs import checkpoint
 from genzoo.runs.folder import RunFolder
@@ -87,6 +88,28 @@ def test_the_loaded_state_of_a_checkpoint_lies_in_no_file(toy):
 def test_names_of_runs_that_windows_does_not_have_are_refused(toy, name):
     with pytest.raises(genzoo.UsageError, match="no folder on Windows"):
         genzoo.train("toy", name=name)
+
+
+def test_classes_are_folders_that_windows_can_have():
+    folders = genzoo.class_folders(["aux", "A", "a", "T-shirt/top", "NUL.txt", "a", "end.", "a-"])
+    assert folders["aux"] == "_aux"
+    assert folders["T-shirt/top"] == "T-shirt-top"
+    assert genzoo.class_folders(["../.."]) == {"../..": "-"}
+    assert len({folder.lower() for folder in folders.values()}) == 7
+    assert not any(OF_WINDOWS.fullmatch(folder) for folder in folders.values())
+
+
+@rules
+def test_a_run_whose_files_have_too_long_paths_is_refused_in_one_line(toy, tmp_path):
+    room = 255 - len(str(tmp_path / "runs"))
+    for length in (room - 90, room - 70, room):  # the first has room for what is in it
+        name = "n" * length
+        if length == room - 90:
+            assert genzoo.train("toy", name=name, steps=1, sample_every=0).status == "finished"
+            continue
+        with pytest.raises(genzoo.UsageError, match="characters, which leaves too few for the files.*shorter --name"):
+            genzoo.train("toy", name=name)
+        assert not (tmp_path / "runs" / name).exists()
 
 
 def test_a_model_is_named_so_that_windows_can_have_its_files():

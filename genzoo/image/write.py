@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from genzoo.image import ImageWriteOptions
 from genzoo.image.data import to_bytes
 from genzoo.image.figure import DPI, PRINTED, with_names, write_printed
 from genzoo.interface import provenance
-from genzoo.interface.files import write_file
+from genzoo.interface.files import class_folders, write_file
 from genzoo.interface.parsing import parse_json
 from genzoo.interface.pictures import write_picture
 
@@ -123,15 +122,11 @@ def write_separate(
     visible_label: bool = False,
 ) -> None:
     """Write each image as `00000.png` and so on in `folder`, or in a folder a class in it, by the `names` of theirs."""
+    folders = {} if names is None else class_folders(names)
     for number, picture in enumerate(to_bytes(images)):
         of_class = {} if names is None else {"class": names[number]}
-        path = (folder if names is None else folder / as_folder(names[number])) / f"{number:05d}{suffix}"
+        path = (folder if names is None else folder / folders[names[number]]) / f"{number:05d}{suffix}"
         write_picture(picture, path, {**facts, **of_class, "sample": number}, visible_label=visible_label)
-
-
-def as_folder(name: str) -> str:
-    """A class's name as that of a folder: `T-shirt/top` is `T-shirt-top`."""
-    return re.sub(r"[^\w .()+-]", "-", name).strip(" .") or "-"
 
 
 def write_arrays(

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from genzoo.interface import provenance
 from genzoo.interface.errors import GenzooError
 from genzoo.interface.parsing import parse_json
-from genzoo.interface.specs import Json
+from genzoo.interface.specs import OF_WINDOWS, Json
 
 
 def write_file(path: Path, content: bytes, facts: provenance.Facts | None = None) -> Path:
@@ -120,3 +121,17 @@ def _sync(path: Path) -> None:
 def holds_something(path: Path) -> bool:
     """Whether there is a file at `path`, or a folder that is not empty."""
     return path.exists() and not (path.is_dir() and not any(path.iterdir()))
+
+
+def class_folders(names: Iterable[str]) -> dict[str, str]:
+    """The name of each class as that of a folder that every system can have: `T-shirt/top` is `T-shirt-top`, and
+    `aux`, which Windows cannot have, `_aux`. None differs from another in case alone, which is one on Windows."""
+    folders: dict[str, str] = {}
+    for name in sorted(set(names)):
+        folder = re.sub(r"[^\w .()+-]", "-", name).strip(" .") or "-"
+        folder = f"_{folder}" if OF_WINDOWS.fullmatch(folder) else folder
+        taken = {folder.lower() for folder in folders.values()}
+        while folder.lower() in taken:
+            folder += "-"
+        folders[name] = folder
+    return folders

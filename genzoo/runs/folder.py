@@ -46,6 +46,7 @@ KEYS: dict[str, type | tuple[type, ...]] = {
     "model": str, "plugin": str, "options": dict, "training": dict, "data_spec": dict, "kept": dict, "status": str,
     "step": int, "steps_total": int, "seconds": (int, float), "started": str, "environment": dict,
 }  # fmt: skip
+LONGEST, ROOM = 259, 80  # characters of a path on Windows; those that a file in a run has behind the run's own
 SEAL = "sha256"  # of all else that a file of JSON says
 UNDECIDING = (  # options of a training that do not decide what its model becomes; the data have a fingerprint
     "name", "runs_dir", "data", "data_dir", "steps", "epochs", "device", "threads", "keep", "save_every",
@@ -325,6 +326,7 @@ def create(path: Path, record: Mapping[str, object], kept: Mapping[str, bytes]) 
     """A new run's folder, with files that it is to keep of its data. Raises `UsageError` if it exists, `GenzooError` if
     it cannot be written."""
     check_free(path)
+    check_length(path)
     for name in kept:
         if name in RESERVED or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
             raise GenzooError(f"the data ask a run to keep {name!r}; allowed is a file's name that no run has itself")
@@ -400,6 +402,27 @@ def check_free(path: Path) -> None:
             f"run {path.name!r} exists in {path.parent}; `genzoo resume {path.name}` goes on with it, or choose another"
             " --name"
         )
+
+
+def check_length(path: Path) -> None:
+    """Raises `UsageError` if files in a new run's `path` would have paths that are too long here: Windows takes 259
+    characters, but where it is set to take more."""
+    longest = path.absolute() / ("_" * ROOM)
+    if len(str(longest)) <= LONGEST:
+        return
+    try:
+        path.mkdir(parents=True)
+        longest.touch()
+        longest.unlink()
+        path.rmdir()
+    except OSError as error:
+        with suppress(OSError):
+            path.rmdir()
+        length = len(str(path.absolute()))
+        raise UsageError(
+            f"the run's folder {path} has {length} characters, which leaves too few for the files in it"
+            f" ({error.strerror}; Windows takes {LONGEST}); give a shorter --name or --runs-dir"
+        ) from None
 
 
 def unwritable(folder: Path, error: OSError) -> GenzooError:
