@@ -110,16 +110,12 @@ def load_recording(path: Path, form: Form) -> Tensor:
 def load_files(paths: tuple[Path, ...], options: AudioTrainOptions, progress: Progress) -> AudioData:
     """Folders and files: class subfolders become labels, `train`, `validation` and `test` subfolders the parts; without
     the latter every tenth recording of a class is for test. Raises `GenzooError` naming files that cannot be read."""
-    files = sorted({file for path in paths for file in _files_in(path)})
-    where = ", ".join(str(path) for path in paths)
-    if not files:
-        raise UsageError(f"--data {where} holds no recording; looked for {' '.join(SUFFIXES)}")
-    root = paths[0] if len(paths) == 1 and paths[0].is_dir() else Path(commonpath([file.parent for file in files]))
+    files, root = files_in(paths)
     headers, bad = folders.read_files(files, read_header, "looking at recordings", progress)
     if not headers:
         named = folders.named_files(bad, root)
         raise GenzooError(f"none of the {len(files)} recordings in {root} can be read: {named}")
-    form = _form(headers, where, options)
+    form = _form(headers, root, options)
     size = 2 * form.channels * form.samples * len(headers)
     keep = options.data_loading == "memory" or (
         options.data_loading == "auto" and size < psutil.virtual_memory().available // 2
@@ -150,13 +146,20 @@ def load_files(paths: tuple[Path, ...], options: AudioTrainOptions, progress: Pr
     )  # fmt: skip
 
 
-def _files_in(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    return [file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()]
+def files_in(paths: tuple[Path, ...]) -> tuple[list[Path], Path]:
+    """The recordings that files and folders name, in order, and the folder that their classes are subfolders of. Raises
+    `UsageError` if there is none."""
+    files = [path for path in paths if path.is_file()]
+    for folder in set(paths) - set(files):
+        files += [file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()]
+    if not files:
+        where = ", ".join(str(path) for path in paths)
+        raise UsageError(f"--data {where} holds no recording; looked for {' '.join(SUFFIXES)}")
+    root = paths[0] if len(paths) == 1 and paths[0].is_dir() else Path(commonpath([file.parent for file in files]))
+    return sorted(set(files)), root
 
 
-def _form(headers: Mapping[Path, soundfile._SoundFileInfo], where: str, options: AudioTrainOptions) -> Form:
+def _form(headers: Mapping[Path, soundfile._SoundFileInfo], where: Path, options: AudioTrainOptions) -> Form:
     rates = {header.samplerate for header in headers.values()}
     if options.sample_rate is None and len(rates) > 1:
         raise UsageError(

@@ -13,6 +13,7 @@ from torch import Tensor
 from genzoo import (
     Dataset,
     DataSpec,
+    DataSurvey,
     EvaluationRequest,
     Facts,
     GenzooError,
@@ -28,6 +29,7 @@ from genzoo_audio.files import Form, load_files, load_recording
 from genzoo_audio.play import play
 from genzoo_audio.reference import AudioReference, audio_reference
 from genzoo_audio.spectrograms import Mel, sheet
+from genzoo_audio.survey import survey_files
 
 COLUMNS = 8  # spectrograms in a row of a sheet
 
@@ -42,6 +44,9 @@ class AudioModality(Modality[Tensor]):
     ) -> AudioData:
         assert isinstance(options, AudioTrainOptions), "the modality's own options are given"
         return load_files(paths, options, progress).with_validation(options.validation)
+
+    def survey(self, paths: tuple[Path, ...], progress: Progress) -> DataSurvey:
+        return survey_files(paths, progress)
 
     def take(self, data: object, options: TrainOptions, kept: Mapping[str, bytes], progress: Progress) -> AudioData:
         """A folder is read as `--data` reads it; `AudioData` are taken as they are."""

@@ -316,3 +316,16 @@ def test_the_default_data_without_the_plugin_that_brings_them(monkeypatch):
     registry.cache_clear()
     with pytest.raises(UsageError, match="brought by no plugin that is installed; allowed is folders"):
         genzoo.train("melgan", **TINY)
+
+
+def test_a_survey_says_what_a_training_would_need(folder):
+    survey = modality_of("audio").survey((folder,), silent)
+    assert survey.facts["parts"] == {"train": 11, "test": 1}
+    assert survey.facts["sample rates"] == {"4000 Hz": 12}
+    assert (survey.problems, survey.options) == ([], ["--conditional"])
+    assert survey.sheet.shape[0] == 3
+    (folder / "low" / "text.wav").write_text("no sound at all", "utf-8")
+    soundfile.write(folder / "high" / "other.wav", tone(rate=8000, seconds=11), 8000)
+    survey = modality_of("audio").survey((folder,), silent)
+    assert survey.options == ["--skip-bad-files", "--sample-rate 4000", "--duration 0.25", "--conditional"]
+    assert "text.wav (not a recording)" in survey.problems[0]
