@@ -34,7 +34,15 @@ RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9]|conin\$|conout\$)( *\
 FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]|[. ]$')
 ELSEWHERE = ("/dev/", "/proc/", "/sys/")  # no Windows has them
 OURS = r"(genzoo|tests\.|plugins\.|conftest|test_)"
-ALLOWED_SIGNALS = {signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGINT, signal.SIGSEGV, signal.SIGTERM}
+ALLOWED_SIGNALS = {
+    signal.SIGABRT,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGINT,
+    signal.SIGSEGV,
+    signal.SIGTERM,
+    signal.SIGCHLD,
+}  # fmt: skip  (the last for torch's loaders, which ask for it where they see Linux)
 
 _inside = threading.local()
 
