@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from genzoo.cli.options import as_json_option, runs_dir_option
-from genzoo.cli.output import print_json, printable, table
+from genzoo.cli.output import print_json, printable, show, table
 
 if TYPE_CHECKING:
     from genzoo.testing import Outcome
@@ -30,8 +30,8 @@ def new_command(name: str, modality: str | None, folder: str | None, as_json: bo
     if as_json:
         print_json({"name": name, "folder": str(path)})
         return
-    click.echo(f"{path}\ninstall it with   genzoo install -e {path}\nthen              genzoo train {name}")
-    click.echo(f"and check it with genzoo check {name}")
+    show(f"{path}\ninstall it with   genzoo install -e {path}\nthen              genzoo train {name}")
+    show(f"and check it with genzoo check {name}")
 
 
 @click.command("check")
@@ -90,11 +90,11 @@ def check_command(
         print_json({"model": name, **counts, "checks": checks})
     else:
         for reason, count in missed.items():
-            click.echo(f"not run  {count} checks, as {reason}")
+            show(f"not run  {count} checks, as {reason}")
         seconds = sum(outcome.seconds for outcome in outcomes)
         summary = ", ".join(f"{count} {status}" for status, count in counts.items())
         end = "; stopped at the first failure" if first and not outcomes[-1].ok else ""
-        click.echo(f"\n{name}: {len(outcomes)} checks, {summary}, in {seconds:.0f} s{end}")
+        show(f"\n{name}: {len(outcomes)} checks, {summary}, in {seconds:.0f} s{end}")
     failed = not all(outcome.ok for outcome in outcomes)
     sys.exit(3 if failed and missed else 1 if failed else 0)
 
@@ -102,15 +102,15 @@ def check_command(
 def _print_outcome(outcome: Outcome, verbose: bool) -> None:
     where = f" ({outcome.where})" if outcome.where else ""
     reason = f": {printable(outcome.reason)}{printable(where)}" if outcome.reason else ""
-    click.echo(f"{outcome.status:8} {outcome.check}{reason}")
+    show(f"{outcome.status:8} {outcome.check}{reason}")
     if verbose or outcome.status == "failed":
-        click.echo(f"         promised: {outcome.promise}")
+        show(f"         promised: {outcome.promise}")
     if outcome.status != "failed" or not outcome.traceback:
         return
     lines = printable(outcome.traceback, "\n").rstrip().splitlines()
     frames = [number for number, line in enumerate(lines) if line.startswith("  File ")]
     shown = lines if verbose else lines[frames[-1] : -1]
-    click.echo("\n".join(f"         {line}" for line in shown))
+    show("\n".join(f"         {line}" for line in shown))
 
 
 @click.command("install")
@@ -125,7 +125,7 @@ def install_command(packages: tuple[str, ...], editable: bool, upgrade: bool) ->
     from genzoo.registry.install import install
 
     distributions = install(list(packages), editable=editable, upgrade=upgrade)
-    click.echo(f"installed {', '.join(distributions)}" if distributions else "installed; no plugin is new")
+    show(f"installed {', '.join(distributions)}" if distributions else "installed; no plugin is new")
 
 
 @click.command("uninstall")
@@ -141,7 +141,7 @@ def uninstall_command(names: tuple[str, ...], yes: bool) -> None:
     distributions = sorted({distribution_of(name) for name in names})
     if not yes:
         click.confirm(f"remove {', '.join(distributions)}?", abort=True)
-    click.echo(f"removed {', '.join(uninstall(distributions))}")
+    show(f"removed {', '.join(uninstall(distributions))}")
 
 
 @click.command("doctor")
@@ -158,7 +158,7 @@ def doctor_command(runs_dir: str | None, data_dir: str | None, as_json: bool) ->
         keys = {"what": "subject", "found": "state", "ok": "ok", "advice": "advice", "traceback": "traceback"}
         print_json([{key: getattr(finding, name) for key, name in keys.items()} for finding in findings])
     else:
-        click.echo(table([("", "WHAT", "FOUND"), *(("ok" if f.ok else "WRONG", f.subject, f.state) for f in findings)]))
+        show(table([("", "WHAT", "FOUND"), *(("ok" if f.ok else "WRONG", f.subject, f.state) for f in findings)]))
         for finding in wrong:
-            click.echo("\n" + printable(f"{finding.subject}: {finding.advice}\n{finding.traceback}".rstrip(), "\n"))
+            show("\n" + printable(f"{finding.subject}: {finding.advice}\n{finding.traceback}".rstrip(), "\n"))
     sys.exit(1 if wrong else 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from genzoo.cli.options import as_json_option
-from genzoo.cli.output import print_json, printable, say, table
+from genzoo.cli.output import print_json, printable, say, show, table
 from genzoo.interface.options import options_of, rows
 from genzoo.interface.specs import TAGS, GeneratorSpec
 from genzoo.registry.installed import Plugin
@@ -26,7 +26,7 @@ def list_command(modality: str | None, as_json: bool) -> None:
     heading = ("MODEL", "MODALITY", "PLUGIN", "SUMMARY")
     lines = [(n, s.modality, f"{p.distribution} {p.version}", s.summary) for n, p, s in models]
     none = f"no models of modality {modality} are installed" if modality else "no models are installed"
-    click.echo(table([heading, *lines]) if lines else f'{none}; pip install "genzoo[all]" brings some')
+    show(table([heading, *lines]) if lines else f'{none}; pip install "genzoo[all]" brings some')
     failed = [f"{plugin.name} of {plugin.distribution}" for plugin in registry().plugins if plugin.status == "failed"]
     if failed:
         say(f"genzoo: {len(failed)} plugin(s) failed: {', '.join(failed)}; see `genzoo plugins`")
@@ -55,16 +55,16 @@ def info_command(name: str, as_json: bool) -> None:
         print_json(facts | {"presets": presets, "defaults": dict(spec.defaults), "options": options})
         return
     modality = registry().modalities.get(spec.modality)[1]
-    click.echo(printable(f"{name}: {spec.summary}") + "\n")
-    click.echo(printable(f"plugin    {plugin.distribution} {plugin.version}"))
-    click.echo(f"modality  {spec.modality}: {printable(modality.summary)}")
-    click.echo(f"paper     {printable(spec.paper)}")
+    show(printable(f"{name}: {spec.summary}") + "\n")
+    show(printable(f"plugin    {plugin.distribution} {plugin.version}"))
+    show(f"modality  {spec.modality}: {printable(modality.summary)}")
+    show(f"paper     {printable(spec.paper)}")
     for tag in spec.tags:
-        click.echo(f"tag       {tag}: {TAGS[tag]}")
-    click.echo()
-    click.echo(table([("OPTION", "DEFAULT", "ALLOWED"), *(row[:3] for row in rows(spec.config))]) + "\n")
+        show(f"tag       {tag}: {TAGS[tag]}")
+    show()
+    show(table([("OPTION", "DEFAULT", "ALLOWED"), *(row[:3] for row in rows(spec.config))]) + "\n")
     every = {**options_of(modality.train_options), **options_of(spec.config)}
     for title, values in [("defaults", spec.defaults), *((f"preset {n}", v) for n, v in spec.presets.items())]:
         settings = ", ".join(f"{every[key].flag} {every[key].shown(v)}" for key, v in values.items())
-        click.echo(printable(f"{title}: {settings or 'all as by default'}"))
-    click.echo(f"\nwhat each option does: genzoo train {name} --help")
+        show(printable(f"{title}: {settings or 'all as by default'}"))
+    show(f"\nwhat each option does: genzoo train {name} --help")

@@ -6,9 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from genzoo.cli.output import print_text, say
+from genzoo.cli.output import print_text, say, show
 from genzoo.interface.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ def chat(model: Generator, seed: int, label: str | None, options: dict[str, Any]
             messages.pop()
             say(f"genzoo: {error}")
             continue
-        click.echo()
+        show()
         messages.append((ASSISTANT, reply))
 
 

@@ -23,7 +23,7 @@ from genzoo.cli.options import (
     weights_option,
     with_options,
 )
-from genzoo.cli.output import print_json, printable, table
+from genzoo.cli.output import print_json, printable, show, table
 from genzoo.cli.progress import Watched
 from genzoo.interface.errors import UsageError, unknown
 from genzoo.registry.plugins import registry
@@ -132,14 +132,14 @@ class Output:
         if self.format == "json":
             print_json([result.to_json() for result in results] if several else results[0].to_json())
         elif self.format in texts:
-            click.echo(texts[self.format](results), nl=False)
+            show(texts[self.format](results), newline=False)
         else:
-            click.echo(printable(results[0].heading) + "\n")
-            click.echo(table(report.rows(results)))
+            show(printable(results[0].heading) + "\n")
+            show(table(report.rows(results)))
             for note in report.notes(results):
-                click.echo("\n" + printable(note))
+                show("\n" + printable(note))
             each = [one for result in results for one in result.of_seeds or (result,)]
-            click.echo("\n" + "\n".join(f"kept  {result.path}" for result in each))
+            show("\n" + "\n".join(f"kept  {result.path}" for result in each))
 
 
 @click.command("evaluate", cls=RunCommand)

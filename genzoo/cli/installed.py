@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from genzoo.cli.options import as_json_option
-from genzoo.cli.output import print_json, printable, table
+from genzoo.cli.output import print_json, printable, show, table
 from genzoo.cli.progress import Watched
 from genzoo.interface.errors import UsageError, traceback_of
 from genzoo.registry.data import data_folder, survey
@@ -42,10 +42,10 @@ def data_command(path: str | None, modality: str | None, out: str | None, data_d
         return
     lines = [("DATA", "MODALITY", "ON DISK", "SUMMARY")]
     lines += [(n, s.modality, "yes" if on_disk else "no", s.summary) for n, _, s, on_disk in datasets]
-    click.echo(table(lines))
-    click.echo(f"\nfolder: {folder}\nalso taken:")
+    show(table(lines))
+    show(f"\nfolder: {folder}\nalso taken:")
     for name, _, spec in registry().modalities:
-        click.echo(f"  {name}: {printable(spec.sources)}")
+        show(f"  {name}: {printable(spec.sources)}")
 
 
 def _look(path: str, modality: str | None, out: str | None, as_json: bool) -> None:
@@ -68,13 +68,13 @@ def _look(path: str, modality: str | None, out: str | None, as_json: bool) -> No
         return
     for title, value in {"modality": name, **looked.facts}.items():
         for line in _lines(value):
-            click.echo(printable(f"{title:10} {line}"))
+            show(printable(f"{title:10} {line}"))
     for problem in looked.problems:
-        click.echo(printable(f"{'note':10} {problem}"))
+        show(printable(f"{'note':10} {problem}"))
     options = "".join(f" {option}" for option in looked.options)
-    click.echo(printable(f"{'train with':10} --data {path}{options}"))
+    show(printable(f"{'train with':10} --data {path}{options}"))
     if sheet is not None:
-        click.echo(printable(f"{'sheet':10} {sheet}"))
+        show(printable(f"{'sheet':10} {sheet}"))
 
 
 def _lines(value: object) -> list[str]:
@@ -113,11 +113,11 @@ def plugins_command(timing: bool, verbose: bool, as_json: bool) -> None:
     lines = [("PLUGIN", "DISTRIBUTION", "VERSION", "STATUS", *(("SECONDS",) if timing else ()))]
     for p in plugins:
         lines.append((p.name, p.distribution, p.version, p.status, *((f"{p.seconds:.3f}",) if timing else ())))
-    click.echo(table(lines))
+    show(table(lines))
     for plugin in plugins:
         for problem in plugin.problems:
-            click.echo("\n" + printable(f"{plugin.name} ({plugin.distribution} {plugin.version}): {problem}"))
+            show("\n" + printable(f"{plugin.name} ({plugin.distribution} {plugin.version}): {problem}"))
         if verbose and plugin.error:
-            click.echo(printable(traceback_of(plugin.error), "\n"), nl=False)
+            show(printable(traceback_of(plugin.error), "\n"), newline=False)
     if not verbose and any(plugin.error for plugin in plugins):
-        click.echo("\n`genzoo plugins -v` shows where")
+        show("\n`genzoo plugins -v` shows where")

@@ -17,7 +17,7 @@ from genzoo.cli.options import (
     seed_type,
     with_options,
 )
-from genzoo.cli.output import print_json
+from genzoo.cli.output import print_json, printable, show
 from genzoo.interface.errors import UsageError
 from genzoo.runs.find import find_run, output_path
 from genzoo.runs.folder import RunFolder
@@ -105,7 +105,7 @@ def _report(run: RunFolder, path: Path, as_json: bool, **facts: object) -> None:
     if as_json:
         print_json({"run": run.name, "path": str(path), **facts})
     else:
-        click.echo(path)
+        show(printable(str(path)))
 
 
 @click.command("walk")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from genzoo.cli.options import as_json_option, complete_run, run_argument, runs_dir_option, with_options
-from genzoo.cli.output import print_json, printable
+from genzoo.cli.output import print_json, printable, show
 from genzoo.interface.errors import UsageError
 from genzoo.runs import manage
 from genzoo.runs.find import exact_run, exact_runs
@@ -52,7 +52,7 @@ def rm_command(runs: tuple[str, ...], yes: bool, dry_run: bool, runs_dir: str | 
 def _agreed(lines: Sequence[str], size: int, *, yes: bool, dry_run: bool, as_json: bool) -> bool:
     """Whether what is listed is to go. Raises `UsageError` where nobody can be asked, `Abort` for a no."""
     if not as_json:
-        click.echo(printable("\n".join(lines), "\n"))
+        show(printable("\n".join(lines), "\n"))
     if dry_run or yes or not size:
         return bool(not dry_run and size)
     if not sys.stdin.isatty():
@@ -64,7 +64,7 @@ def _report(sizes: dict[str, int], *, dry_run: bool, as_json: bool) -> None:
     if as_json:
         print_json({"runs": sizes, "bytes": sum(sizes.values()), "dry_run": dry_run})
     else:
-        click.echo(f"{'would free' if dry_run else 'freed'} {manage.in_bytes(sum(sizes.values()))}")
+        show(f"{'would free' if dry_run else 'freed'} {manage.in_bytes(sum(sizes.values()))}")
 
 
 @click.command("rename")
@@ -73,7 +73,7 @@ def _report(sizes: dict[str, int], *, dry_run: bool, as_json: bool) -> None:
 @runs_dir_option
 def rename_command(run: str, name: str, runs_dir: str | None) -> None:
     """Give a run another name."""
-    click.echo(manage.rename(exact_run(run, runs_dir), name).path)
+    show(manage.rename(exact_run(run, runs_dir), name).path)
 
 
 @click.command("note")

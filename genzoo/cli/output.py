@@ -40,6 +40,11 @@ def say(line: str) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
+def show(text: object = "", *, newline: bool = True) -> None:
+    """A line on standard output, or several. The command prints by this and by the functions around it alone."""
+    click.echo(printable(str(text), "\n"), nl=newline)
+
+
 def print_text(text: str, *, newline: bool = True) -> None:
     """A generated text on standard output; on a terminal without what it would obey."""
     click.echo(printable(text, "\n\t") if sys.stdout.isatty() else text, nl=newline)
@@ -50,7 +55,8 @@ def print_json(content: object) -> None:
     import json
 
     is_unicode = sys.stdout.encoding.lower().replace("-", "") == "utf8"
-    click.echo(json.dumps(content, indent=2, ensure_ascii=not is_unicode))
+    text = json.dumps(content, indent=2, ensure_ascii=not is_unicode)
+    click.echo("".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text))
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from genzoo.cli.options import complete_run, overwrite_option, runs_dir_option
-from genzoo.cli.output import printable
+from genzoo.cli.output import printable, show
 from genzoo.interface.errors import UsageError
 from genzoo.interface.version import __version__
 from genzoo.registry.plugins import registry
@@ -70,7 +70,7 @@ def plot_command(
     plotted = plot.plot_against(grouped, x, y, size=sides) if against else plot.plot_curves(grouped, y, x=x, size=sides)
     facts = {"generator": "genzoo", "version": __version__, "operation": "plot", "x": x, "y": y}
     for written in plot.write_plot(plotted, path, facts | {"runs": [folder.name for folder in folders]}, dpi):
-        click.echo(printable(str(written)))
+        show(printable(str(written)))
 
 
 def _path(out: str, overwrite: bool) -> Path:
@@ -113,7 +113,7 @@ def cite_command(runs: tuple[str, ...], runs_dir: str | None) -> None:
         else:
             spec = find_run(run, runs_dir, any_status=True).spec()[0]
         entries.append(spec.bibtex.strip() or _misc(spec.name, spec.paper))
-    click.echo(printable("\n\n".join(entry for entry in dict.fromkeys(entries) if entry), "\n"))
+    show(printable("\n\n".join(entry for entry in dict.fromkeys(entries) if entry), "\n"))
 
 
 def _misc(name: str, paper: str) -> str:

@@ -7,7 +7,7 @@ import sys
 import click
 
 from genzoo.cli.options import as_json_option, overwrite_option, run_argument, runs_dir_option
-from genzoo.cli.output import print_json, printable, say, table
+from genzoo.cli.output import print_json, printable, say, show, table
 from genzoo.interface.specs import Json
 from genzoo.runs import manage
 from genzoo.runs.find import find_run, output_path, runs_and_broken
@@ -47,7 +47,7 @@ def runs_command(sort: str | None, where: str, columns: str | None, runs_dir: st
     lines += [tuple(_cell(name, facts) for name in names) for _, facts in entries]
     lines += [tuple({"run": path.name, "status": "broken"}.get(name, "") for name in names) for path in broken]
     nothing = "no run is so" if where else "no runs yet; begin with: genzoo train MODEL"
-    click.echo(table(lines) if lines[1:] else nothing)
+    show(table(lines) if lines[1:] else nothing)
     for reason in broken.values():
         say(f"genzoo: {reason}")
 
@@ -86,7 +86,7 @@ def show_command(run: str, out: str | None, overwrite: bool, runs_dir: str | Non
         return
     for key, value in {**shown, "picture": path}.items():
         if value is not None:
-            click.echo(f"{key:16} {printable(str(value))}")
+            show(f"{key:16} {printable(str(value))}")
 
 
 @click.command("provenance")
@@ -103,17 +103,17 @@ def provenance_command(files: tuple[str, ...], as_json: bool) -> None:
     else:
         for file, values in labels.items():
             if len(files) > 1:
-                click.echo(printable(f"{file}:"))
+                show(printable(f"{file}:"))
             _print(file, values)
     sys.exit(0 if all(any(values.values()) for values in labels.values()) else 1)
 
 
 def _print(file: str, labels: Json) -> None:
     if not any(labels.values()):
-        click.echo(printable(f"{file} does not say that it was generated"))
+        show(printable(f"{file} does not say that it was generated"))
         return
-    click.echo(f"digital source type  {labels['digital_source_type']}")
+    show(f"digital source type  {labels['digital_source_type']}")
     for title, values in (("GB 45438-2025", labels["aigc"]), ("genzoo", labels["genzoo"])):
-        click.echo(f"{title}:")
+        show(f"{title}:")
         for key, value in (values or {}).items():
-            click.echo(f"  {printable(str(key)):18} {printable(str(value))}")
+            show(f"  {printable(str(key)):18} {printable(str(value))}")

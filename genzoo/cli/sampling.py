@@ -27,7 +27,7 @@ from genzoo.cli.options import (
     weights_option,
     with_options,
 )
-from genzoo.cli.output import print_json, print_text
+from genzoo.cli.output import print_json, print_text, printable, show
 from genzoo.cli.progress import Watched
 from genzoo.interface.errors import UsageError, one_line
 from genzoo.interface.files import holds_something
@@ -217,7 +217,7 @@ def _streamed(request: Request, model: Generator) -> tuple[list[str], bool]:
             print_text(piece, newline=False)
     except KeyboardInterrupt:
         stopped = True
-    click.echo()
+    show()
     return [text], stopped
 
 
@@ -237,7 +237,7 @@ def _written(request: Request, samples: object, as_json: bool) -> None:
         drawn = {"samples": samples} if request.writing.printed else {}
         print_json({"run": folder.name, **place, "count": request.count, "seed": request.seed, **drawn})
     elif path is not None and not request.writing.printed:
-        click.echo(path)
+        show(printable(str(path)))
 
 
 def _prompt_in(file: str, prompt: str | None) -> str:
@@ -295,4 +295,4 @@ def export_command(run: str, folder: str, runs_dir: str | None, as_json: bool) -
     if as_json:
         print_json({"run": source.name, "folder": folder, "load": line})
     else:
-        click.echo(f"{folder}\nload it with: {line}")
+        show(f"{printable(str(folder))}\nload it with: {line}")

@@ -20,11 +20,11 @@ from genzoo.cli.options import (
     run_argument,
     runs_dir_option,
 )
-from genzoo.cli.output import print_json, printable
+from genzoo.cli.output import print_json, printable, show
 from genzoo.cli.progress import Watched
 from genzoo.interface.errors import UsageError
 from genzoo.interface.options import read_pairs, read_toml
-from genzoo.interface.specs import GeneratorSpec
+from genzoo.interface.specs import MOST_STEPS, GeneratorSpec
 from genzoo.registry.plugins import registry
 from genzoo.training.plan import NO_MODEL, Plan, plan
 
@@ -152,7 +152,7 @@ def _train(
 
 @click.command("resume")
 @run_argument
-@click.option("--steps", type=click.IntRange(min=1), help="A new total, to train further than was planned.")
+@click.option("--steps", type=click.IntRange(1, MOST_STEPS), help="A new total, to train further than was planned.")
 @click.option("--shorten", is_flag=True, help="Let --steps be less than was planned.")
 @click.option("--device", metavar="TEXT", help=DEVICES)
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads.")
@@ -196,13 +196,13 @@ def _train_group(planned: Sequence[Plan | RunFolder], as_json: bool) -> None:
         return
     record, seconds = runs[0].record, sum(run.record["seconds"] for run in runs)
     seeds = ", ".join(str(run.record["training"]["seed"]) for run in runs)
-    click.echo(
+    show(
         f"trained  {record['model']} on {record['data_spec']['name']}: {len(runs)} runs of {record['step']:,} steps in"
         f" {seconds:,.1f} s, seeds {seeds}"
     )
     for run in runs:
-        click.echo(f"run      {run.path}")
-    click.echo(f"group    {runs[0].group}\nnext     genzoo compare {runs[0].group}")
+        show(f"run      {printable(str(run.path))}")
+    show(f"group    {runs[0].group}\nnext     genzoo compare {runs[0].group}")
 
 
 def _seconds(run: RunFolder) -> float:
@@ -219,11 +219,12 @@ def _report(run: RunFolder, as_json: bool, seconds: float) -> None:
         print_json({"name": run.name, "folder": str(run.path), "samples": str(drawn), **record})
         return
     data = record["data_spec"]["name"]
-    click.echo(f"trained  {record['model']} on {data}: {run.step:,} steps in {record['seconds']:,.1f} s")
+    show(f"trained  {record['model']} on {data}: {run.step:,} steps in {record['seconds']:,.1f} s")
     if best := run.best():
-        click.echo(f"best     step {best['step']:,}, with {best['score_name']} {best['score']:.4g}; it is sampled from")
+        show(f"best     step {best['step']:,}, with {best['score_name']} {best['score']:.4g}; it is sampled from")
     count = run.modality.count
     more = f" -n {count}" if count > 1 else ""
     between, rest = record.get("seconds_between", 0.0), max(0.0, seconds - _seconds(run))
-    click.echo(f"besides  {rest:,.1f} s of loading, {between:,.1f} s of scoring, drawing and saving")
-    click.echo(f"run      {run.path}\nsamples  {drawn}\nnext     genzoo sample {run.name}{more}")
+    show(f"besides  {rest:,.1f} s of loading, {between:,.1f} s of scoring, drawing and saving")
+    show(f"run      {printable(str(run.path))}\nsamples  {printable(str(drawn))}")
+    show(f"next     genzoo sample {run.name}{more}")

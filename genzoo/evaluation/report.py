@@ -8,6 +8,7 @@ import html
 import io
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -305,7 +306,12 @@ def _image(content: bytes, text: str) -> str:
 
 def write_page(path: Path, results: Sequence[Evaluation], folders: Sequence[RunFolder | None]) -> None:
     """Write the page. Raises `GenzooError` if that cannot be."""
-    write_file(path, page(results, folders).encode())
+    write_file(path, _shown(page(results, folders)).encode("utf-8", "backslashreplace"))
+
+
+def _shown(text: str) -> str:
+    """A page without the control characters that a name or a sampled text may hold."""
+    return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else "\ufffd" for c in text)
 
 
 PAGE = """<!doctype html>

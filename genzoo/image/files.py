@@ -216,6 +216,8 @@ def _pixels(array: Array, path: Path) -> Tensor:
         raise GenzooError(
             f"{path}: images have shape {array.shape}; allowed is (N, H, W), (N, H, W, C) or (N, C, H, W)"
         )
+    if 0 in array.shape:
+        raise GenzooError(f"{path}: images have shape {array.shape}; none of these may be 0")
     if array.dtype.kind == "f":
         if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
             raise GenzooError(f"{path}: images are floats outside [0, 1]")
@@ -233,6 +235,13 @@ def _labels(
     known = {part: values for part, values in parts.items() if values is not None}
     if not known:
         return (), dict.fromkeys(parts)
+    for values in known.values():
+        if values.ndim != 1:
+            raise GenzooError(f"{path}: labels have shape {values.shape}; allowed is (N,), one for each image")
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise GenzooError(
+                f"{path}: labels are not all numbers; allowed is a finite number or a text for each image"
+            )
     if missing := [part for part in parts if part not in known]:
         raise GenzooError(f"{path} has labels of {', '.join(known)} images and none of {', '.join(missing)} images")
     if classes is not None:

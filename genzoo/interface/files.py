@@ -28,7 +28,7 @@ def write_file(path: Path, content: bytes, facts: provenance.Facts | None = None
     """
     if facts is not None:
         labels = provenance.labels({**facts, "sha256": hashlib.sha256(content).hexdigest()})
-        write_file(provenance.sidecar(path), (json.dumps(labels, indent=2, ensure_ascii=False) + "\n").encode())
+        write_file(provenance.sidecar(path), as_json(labels))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _put(path, content, synced=False)
@@ -45,7 +45,12 @@ def write_synced(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, content: object) -> None:
     """Write JSON with `write_synced`."""
-    write_synced(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    write_synced(path, as_json(content))
+
+
+def as_json(content: object) -> bytes:
+    """JSON as UTF-8, with an escape for what that does not have: parts of a file's name that are not Unicode."""
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def _put(path: Path, content: bytes, *, synced: bool) -> None:

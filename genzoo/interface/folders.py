@@ -99,7 +99,7 @@ def read_examples(
         part = paths[start : start + AT_A_TIME]
         examples, bad = read_files(part, read, activity, progress, why=why, done=start, total=len(paths))
         for path, example in examples.items():
-            digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+            digest.update(os.fsencode(path.relative_to(folder).as_posix()) + b"\0")
             digest.update(example.numpy().data)
         result.bad |= bad
         result.readable += examples

@@ -52,7 +52,9 @@ def aigc(facts: Facts) -> dict[str, str]:
 def xmp(facts: Facts) -> bytes:
     """The XMP packet of a file with these facts."""
     label, facts_text = (escape(json.dumps(part, ensure_ascii=False), quote=False) for part in (aigc(facts), facts))
-    return XMP.format(iptc=IPTC, tc260=TC260, own=OWN, source=SOURCE_TYPE, aigc=label, facts=facts_text).encode()
+    return XMP.format(iptc=IPTC, tc260=TC260, own=OWN, source=SOURCE_TYPE, aigc=label, facts=facts_text).encode(
+        "utf-8", "backslashreplace"
+    )
 
 
 def read_xmp(packet: bytes) -> Json:

@@ -13,6 +13,7 @@ from genzoo.interface.errors import GenzooError, UsageError, one_line
 from genzoo.interface.options import option
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+MOST_STEPS = 10**9
 OF_WINDOWS = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?|.*\.", re.IGNORECASE)  # files that it cannot have
 Json = dict[str, Any]
 """An object of parsed JSON."""
@@ -34,9 +35,11 @@ class TrainOptions:
     data_dir: str | None = option(
         None, help="Folder where data sets are kept. Default: GENZOO_DATA_DIR, or the user's cache."
     )
-    steps: int | None = option(None, help="How long to train.", unit="optimiser steps", minimum=1)
-    epochs: float | None = option(None, help="How long to train, in place of --steps.", unit="passes", above=0)
-    batch_size: int = option(128, help="Examples in a step, over all processes.", minimum=1)
+    steps: int | None = option(None, help="How long to train.", unit="optimiser steps", minimum=1, maximum=MOST_STEPS)
+    epochs: float | None = option(
+        None, help="How long to train, in place of --steps.", unit="passes", above=0, maximum=1e6
+    )
+    batch_size: int = option(128, help="Examples in a step, over all processes.", minimum=1, maximum=2**24)
     device: str = option("auto", help="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps.")
     precision: str = option(
         "auto",
@@ -102,6 +105,7 @@ class WriteOptions:
         that this modality does not write."""
         if out is None:
             return self.suffixes[0]
+        check_file_name("--out", out)
         suffix = os.path.splitext(out)[1].lower()
         if suffix not in self.suffixes:
             raise UsageError(f"--out is {out!r}; allowed is a file that ends in {in_words(self.suffixes)}")
@@ -114,6 +118,12 @@ def check_run_name(name: str, owner: str) -> None:
         raise ValueError(f"{owner} is {name!r}; allowed are letters, digits, '.', '_' and '-'")
     if OF_WINDOWS.fullmatch(name):
         raise ValueError(f"{owner} is {name!r}, which no folder on Windows can be called; choose another")
+
+
+def check_file_name(option: str, path: str) -> None:
+    """Raises `UsageError` for a file that no Windows can have: it would be a device there."""
+    if OF_WINDOWS.fullmatch(os.path.basename(path)):
+        raise UsageError(f"{option} is {path!r}, which no file on Windows can be called; choose another")
 
 
 def in_words(names: tuple[str, ...]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from genzoo.interface.errors import GenzooError, GenzooWarning, UsageError, unknown
 from genzoo.interface.options import to_json
-from genzoo.interface.specs import Json, TrainOptions, in_words
+from genzoo.interface.specs import Json, TrainOptions, check_file_name, in_words
 from genzoo.registry.data import with_whole_paths
 from genzoo.runs.folder import RUN, RunFolder, is_run, read_record, unwritable, was_run
 from genzoo.runs.manage import check_idle, listed
@@ -185,6 +185,7 @@ def output_path(
     if out is None:
         return folder.new_sample(stem, suffixes[0])
     path = Path(out).expanduser()
+    check_file_name("--out", out)
     if path.suffix.lower() not in suffixes:
         raise UsageError(f"--out is {out!r}; allowed is a file that ends in {in_words(suffixes)}")
     if path.exists() and not overwrite:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from genzoo.interface.errors import GenzooWarning, UsageError, unknown
 from genzoo.interface.options import build, normalise, options_of, read_toml
-from genzoo.interface.specs import DataSpec, GeneratorSpec, Json, ModalitySpec, TrainOptions, load_target
+from genzoo.interface.specs import MOST_STEPS, DataSpec, GeneratorSpec, Json, ModalitySpec, TrainOptions, load_target
 from genzoo.registry.data import locate, with_whole_paths
 from genzoo.registry.installed import Plugin
 from genzoo.registry.plugins import registry
@@ -66,7 +66,12 @@ class Plan:
             return max(1, math.ceil(self.training.epochs))
         length = self.spec.example_length
         each = getattr(self.config, length) if isinstance(length, str) else length
-        return max(1, math.ceil(self.training.epochs * data.train_count / (self.training.batch_size * each)))
+        steps = max(1, math.ceil(self.training.epochs * data.train_count / (self.training.batch_size * each)))
+        if steps > MOST_STEPS:
+            raise UsageError(
+                f"--epochs is {self.training.epochs:g}, which is {steps:,} steps; allowed is {MOST_STEPS:,}"
+            )
+        return steps
 
 
 def list_models() -> list[GeneratorSpec]:

@@ -1,0 +1,44 @@
+"""What a person is shown goes through one place, which leaves nothing that a terminal or a browser would obey."""
+
+import ast
+import json
+from pathlib import Path
+
+import genzoo.cli
+from genzoo.cli import output
+from genzoo.evaluation import report
+
+RAW = "x\x1b]0;title\x07\n\rEND\x9b31m\u202e"
+OBEYED = {chr(code) for code in (*range(32), *range(127, 160))} | {"\u202e"}
+
+
+def test_only_one_file_prints():
+    for file in Path(genzoo.cli.__file__).parent.glob("*.py"):
+        calls = [node.func for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)]
+        names = [ast.unparse(function) for function in calls]
+        allowed = 4 if file.name == "output.py" else 1 if file.name == "command.py" else 0  # click's own help
+        assert names.count("click.echo") + names.count("print") <= allowed, file.name
+
+
+def test_a_line_stays_one_line(capsys):
+    output.show(output.printable(RAW))
+    output.show(Path(RAW.replace("\n", "")))
+    output.show(output.table([("A", "B"), (RAW, "b")]))
+    output.say(RAW.replace("\n", ""))
+    printed = capsys.readouterr()
+    assert not (set(printed.out + printed.err) - {"\n"}) & OBEYED
+    assert printed.out.count("\n") == 4
+
+
+def test_json_is_whole_and_holds_nothing_that_is_obeyed(capsys):
+    output.print_json({"name": RAW, "half": "\ud800"})
+    printed = capsys.readouterr().out
+    assert not (set(printed) - {"\n"}) & OBEYED
+    assert json.loads(printed) == {"name": RAW, "half": "\ud800"}
+
+
+def test_a_page_and_markdown_hold_none_of_it():
+    assert not (set(report._shown(RAW)) - {"\n"}) & (OBEYED - {"\u202e"})
+    line = report._escaped("<img onerror=x> [a](javascript:x) | `b` " + RAW)
+    assert not set(line) & OBEYED
+    assert all(line[line.index(sign) - 1] == "\\" for sign in "<>[]|`")
