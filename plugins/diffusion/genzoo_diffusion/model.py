@@ -17,6 +17,25 @@ from genzoo import DataSpec, ImageBatch, RandomStreams
 from genzoo_diffusion import DiffusionOptions
 from genzoo_diffusion.process import GaussianDiffusion, randn, unet
 
+CROPPED = '''"""The pipeline of a network that sees its images padded: what it draws is cropped."""
+
+import torch
+from diffusers import DDPMPipeline, ImagePipelineOutput
+
+
+class CroppedDDPMPipeline(DDPMPipeline):
+    """As `DDPMPipeline`, without the padding."""
+
+    def __call__(self, *arguments, output_type="pil", return_dict=True, **options):
+        images = super().__call__(*arguments, output_type="np", return_dict=False, **options)[0]
+        images = images[:, {top}:{bottom}, {left}:{right}]
+        if output_type == "pil":
+            images = self.numpy_to_pil(images)
+        elif output_type == "pt":
+            images = torch.from_numpy(images).permute(0, 3, 1, 2)
+        return ImagePipelineOutput(images=images) if return_dict else (images,)
+'''
+
 
 class Diffusion(GaussianDiffusion):
     """A diffusion model of images, sized from the data; its options are `DiffusionOptions`."""
@@ -143,10 +162,11 @@ class Diffusion(GaussianDiffusion):
             scheduler.save_pretrained(folder / "scheduler")
             return f'diffusers.UNet2DModel.from_pretrained("{folder}/unet")  # no pipeline takes its class_labels'
         DDPMPipeline(network, scheduler).save_pretrained(folder)
-        line = f'diffusers.DDPMPipeline.from_pretrained("{folder}")'
-        left, right, top, bottom = self.padding
         if not any(self.padding):
-            return line
-        height, width = self.inner_shape[1:]  # no pipeline of diffusers crops
-        box = (left, top, width - right, height - bottom)
-        return f"{line}  # draws {width}x{height}; the image is image.crop({box})"
+            return f'diffusers.DDPMPipeline.from_pretrained("{folder}")'
+        left, right, top, bottom = self.padding  # no pipeline of diffusers crops
+        height, width = self.inner_shape[1:]
+        code = CROPPED.format(top=top, bottom=height - bottom, left=left, right=width - right)
+        (folder / "pipeline.py").write_text(code, "utf-8", newline="\n")
+        options = f'"{folder}", custom_pipeline="{folder}", trust_remote_code=True'
+        return f"diffusers.DiffusionPipeline.from_pretrained({options})  # pipeline.py there cuts the padding off"
