@@ -73,6 +73,7 @@ def test_wheels_hold_the_package_and_nothing_else(wheels):
         "genzoo_diffusion",
         "genzoo_emoji",
         "genzoo_gan",
+        "genzoo_hmm",
         "genzoo_sklearn",
         "genzoo_speech",
         "genzoo_tensorboard",

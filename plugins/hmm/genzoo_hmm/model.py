@@ -52,12 +52,12 @@ class Chain:
         initial, transition, emission = rows(states), rows(states, states), rows(states, len(token_shares))
         return cls(shares(initial), shares(transition), shares(emission * token_shares))
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The scaled forward variables (section V.A) of texts (B, T): p(z_t | x_1 ... x_t), (T, B, S); the scales
-        p(x_t | x_1 ... x_{t-1}), (T, B); and B(z_t, x_t), (T, B, S)."""
+    def forward(self, tokens: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The scaled forward variables (section V.A) of texts (B, T) whose first state is distributed as `predicted`,
+        (S,) or (B, S): p(z_t | x_1 ... x_t), (T, B, S); the scales p(x_t | x_1 ... x_{t-1}), (T, B); and B(z_t, x_t),
+        (T, B, S)."""
         emitted = self.emission.t()[tokens.t()]  # (T, B, S)
         alpha, scales = torch.empty_like(emitted), emitted.new_empty(emitted.shape[:2])
-        predicted = self.initial.expand(emitted.shape[1:])  # p(z_t | x_1 ... x_{t-1}), (B, S)
         for t in range(len(emitted)):
             joint = predicted * emitted[t]
             scales[t] = joint.sum(1)
@@ -91,7 +91,7 @@ class Counts:
 
     def add(self, tokens: Tensor) -> None:
         """The expectation step (equations 37 and 38) for texts (B, T)."""
-        alpha, scales, emitted = self.chain.forward(tokens)
+        alpha, scales, emitted = self.chain.forward(tokens, self.chain.initial)
         backward = self.chain.transition.t().contiguous()
         beta = torch.ones_like(alpha[0])  # p(x_{t+1} ... | z_t) / p(x_{t+1} ... | x_1 ... x_t), (B, S)
         weighted = emitted.div_(scales.clamp_min(TINY)[:, :, None])
@@ -102,7 +102,7 @@ class Counts:
             beta = times(weighted[t], backward)
         self.initial += state.sum(0)
         self.transition += alpha[:-1].flatten(0, 1).t() @ weighted[1:].flatten(0, 1)
-        self.log_likelihood += scales.double().log().sum().item()
+        self.log_likelihood += scales.log().cpu().double().sum().item()
 
     def maximised(self, config: HMMOptions) -> Chain:
         """The maximisation step (equation 40), with pseudo-counts: the chain of the largest posterior probability."""
@@ -169,10 +169,11 @@ class HMM(Generator):
         return counts
 
     def passages(self, tokens: Tensor, device: torch.device) -> list[Tensor]:
-        """Tokens (N,) cut into passages, int64 (B, T): as many together as fit in memory with what a pass makes of them."""
+        """Tokens (N,) cut into passages, int64 (B, T): as many together as fit in memory with what a pass makes of
+        them."""
         length = min(self.config.passage_length, len(tokens))
         whole = tokens[: len(tokens) // length * length].view(-1, length)
-        parts = list(whole.split(max(1, NUMBERS // (length * self.config.num_states))))
+        parts = list(torch.split(whole, max(1, NUMBERS // (length * self.config.num_states))))
         rest = tokens[whole.numel() :]
         parts += [rest[None]] if len(rest) else []
         return [part.to(device, torch.int64) for part in parts]
@@ -201,8 +202,12 @@ class HMM(Generator):
     @torch.no_grad()
     def log_likelihood(self, data: Tensor) -> Tensor:
         """log p(x_t | x_1 ... x_{t-1}) in nats of each token of texts, int64 (B, T) to float32 (B, T)."""
-        chain, rows = self.chain, max(1, NUMBERS // max(1, data.shape[1] * self.config.num_states))
-        return torch.cat([chain.forward(part)[1].log().t() for part in data.split(rows)])
+        chain, predicted, scores = self.chain, self.initial, []
+        for part in torch.split(data, max(1, NUMBERS // max(1, len(data) * self.config.num_states)), dim=1):
+            alpha, scales, _ = chain.forward(part, predicted)
+            predicted = times(alpha[-1], chain.transition)
+            scores.append(scales.log().t())
+        return torch.cat(scores, 1)
 
     @torch.no_grad()
     def states(self, tokens: Tensor) -> Tensor:
@@ -255,7 +260,7 @@ class HMM(Generator):
         if prompt is None:
             return self.initial
         tokens = torch.tensor([self.tokenizer.encode(prompt)], device=self.device)  # (1, T)
-        return times(self.chain.forward(tokens)[0][-1], self.transition)[0]
+        return times(self.chain.forward(tokens, self.initial)[0][-1], self.transition)[0]
 
 
 def drawn(probabilities: Tensor, u: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ FOLLOWING = 3  # states that are named behind each
 def stationary(transition: Tensor) -> Tensor:
     """The share of time that a chain spends in each state in the long run, (S,): by repeated squaring of a transition
     matrix (S, S) that may also stay where it is, so that it has one limit."""
-    power = (transition.double().cpu() + torch.eye(len(transition), dtype=torch.float64)) / 2
+    power = (transition.cpu().double() + torch.eye(len(transition), dtype=torch.float64)) / 2
     for _ in range(40):
         power = shares(power @ power)
     return power[0]

@@ -67,6 +67,13 @@ def test_the_likelihood_is_the_sum_over_all_paths():
         assert nats.item() == pytest.approx(math.log(total), rel=1e-5)
 
 
+def test_a_long_text_has_the_likelihood_of_one_pass(monkeypatch):
+    model, tokens = model_of(), texts(2, 50)
+    whole = model.log_likelihood(tokens)
+    monkeypatch.setattr("genzoo_hmm.model.NUMBERS", 40)
+    assert torch.allclose(model.log_likelihood(tokens), whole, atol=1e-5)
+
+
 def test_the_states_of_a_text_are_the_likeliest_path():
     model, (tokens,) = model_of(), texts(1, 7)
     assert tuple(model.states(tokens).tolist()) == max(every_path(3, 7), key=lambda path: joint(model, tokens, path))
