@@ -270,12 +270,12 @@ def test_where_a_text_stops_to_be_text_is_said_with_the_command_that_converts_it
 
 def test_columns_and_conversations(tmp_path):
     table = tmp_path / "table.csv"
-    table.write_text('text,other\n"one, and\nmore",x\ntwo,y\n')
+    table.write_text('text,other\n"one, and\nmore",x\ntwo,y\n', "utf-8")
     assert "".join(read(table)[0].text.pieces()) == "one, and\nmore\n\ntwo\n\n"
     assert "".join(read(table, text_field="other")[0].text.pieces()) == "x\n\ny\n\n"
     talks = tmp_path / "talks.jsonl"
     messages = [{"role": "user", "content": "How are you?"}, {"role": "assistant", "content": "Fine."}]
-    talks.write_text((json.dumps({"messages": messages}) + "\n") * 5)
+    talks.write_text((json.dumps({"messages": messages}) + "\n") * 5, "utf-8")
     for kind in tokens.KINDS:
         data, _ = read(talks, tokenizer=kind, vocab_size=270)
         text = "<|user|>How are you?<|end|><|assistant|>Fine.<|end|>\n"

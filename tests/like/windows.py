@@ -110,7 +110,8 @@ def _rename(source: object, target: object, *_folders: int) -> None:
 
 
 def _remove(path: object, folder: int = -1) -> None:
-    if folder == -1 and (name := _path(path)) is not None:
+    name = _path(path)
+    if folder == -1 and name is not None and os.path.dirname(name) != tempfile.gettempdir():  # those go when closed
         _check_unused(name)
 
 
