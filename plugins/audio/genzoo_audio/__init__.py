@@ -113,7 +113,7 @@ class MelGANOptions:
         maximum=64,
     )  # fmt: skip
     discriminators: int = option(3, help="Scales that are judged, each half as fine.", minimum=1, maximum=5)
-    adversarial_weight: float = option(1.0, help="Weight of the discriminators' judgement.", minimum=0)
+    adversarial_weight: float = option(0.1, help="Weight of the discriminators' judgement.", minimum=0)
     feature_weight: float = option(2.0, help="Weight of the distance in their features.", minimum=0)
     stft_weight: float = option(1.0, help="Weight of the multi-resolution STFT distance.", minimum=0)
     mel_weight: float = option(15.0, help="Weight of the log-mel error.", minimum=0)
@@ -165,7 +165,8 @@ def genzoo_generators() -> list[GeneratorSpec]:
                 },
                 "paper": {
                     "architecture": "melgan", "judged": 16, "discriminator_width": 16, "width": 512,
-                    "mel_weight": 0.0, "stft_weight": 0.0, "feature_weight": 10.0, "adversarial_share": 1.0,
+                    "mel_weight": 0.0, "stft_weight": 0.0, "adversarial_weight": 1.0, "feature_weight": 10.0,
+                    "adversarial_share": 1.0,
                     "learning_rate": 1e-4, "steps": 400_000,
                 },
             },
