@@ -33,7 +33,7 @@ from genzoo.interface.errors import UsageError, one_line
 from genzoo.interface.files import holds_something
 from genzoo.interface.options import build, options_of
 from genzoo.interface.provenance import sidecar
-from genzoo.interface.specs import GeneratorSpec, WriteOptions
+from genzoo.interface.specs import GeneratorSpec, WriteOptions, check_file_name
 from genzoo.registry.plugins import registry
 from genzoo.runs.find import find_run
 from genzoo.runs.folder import RunFolder
@@ -93,6 +93,8 @@ class Request:
         known = options_of(folder.spec()[0].sample_options)
         prompt_file, chat = options.pop("prompt_file", None), bool(options.pop("chat", False))
         writing = build(modality.write_options, {k: v for k, v in options.items() if k not in known}, "sample")
+        if out is not None:
+            check_file_name("--out", out)
         suffix = writing.suffix(out)
         path = None if writing.printed else folder.new_sample("sample", suffix)
         if out is not None:

@@ -105,7 +105,6 @@ class WriteOptions:
         that this modality does not write."""
         if out is None:
             return self.suffixes[0]
-        check_file_name("--out", out)
         suffix = os.path.splitext(out)[1].lower()
         if suffix not in self.suffixes:
             raise UsageError(f"--out is {out!r}; allowed is a file that ends in {in_words(self.suffixes)}")

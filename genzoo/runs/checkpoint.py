@@ -90,6 +90,8 @@ def _read(folder: Path) -> tuple[Json, State]:
         manifest = parse_json((folder / MANIFEST).read_bytes())
         if not unsealed(manifest):
             raise GenzooError(f"{folder.name} is damaged: its {MANIFEST} does not have its SHA-256")
+        if not isinstance(manifest["step"], int):
+            raise ValueError("its step is no number")
         if manifest["format"] != FORMAT:
             raise GenzooError(f"{folder} is of a format that this genzoo does not know; upgrade genzoo")
         for name in (STATE, TENSORS):

@@ -369,6 +369,8 @@ def _read(file: Path) -> Json:
         raise GenzooError(f"{where} is damaged: it does not say the {missing[0]}")
     if wrong := [key for key, kind in KEYS.items() if not isinstance(record[key], kind)]:
         raise GenzooError(f"{where} is damaged: its {wrong[0]} cannot be {record[wrong[0]]!r}")
+    if not isinstance(record["training"].get("seed"), int):
+        raise GenzooError(f"{where} is damaged: it does not say the seed")
     try:
         _check_data(DataSpec.from_json(record["data_spec"]))
     except (TypeError, ValueError):

@@ -61,8 +61,11 @@ def load(
     folder = find_run(run, runs_dir)
     spec, plugin = folder.spec()
     facts, state = checkpoint.load_model(folder, weights)
-    config: object = build(spec.config, facts["options"], f"{spec.name} ({plugin.distribution} {plugin.version})")
-    data = DataSpec.from_json(facts["data_spec"])
+    try:
+        options, data = dict(facts["options"]), DataSpec.from_json(facts["data_spec"])
+    except (TypeError, ValueError, LookupError, AttributeError):  # of an earlier genzoo, without a checksum
+        raise GenzooError(f"run {folder.name!r} is damaged: its model does not say what it is") from None
+    config: object = build(spec.config, options, f"{spec.name} ({plugin.distribution} {plugin.version})")
     model = build_model(spec, config, data, choose_device(device), folder.kept())
     for name in model.training_only:
         delattr(model, name)

@@ -36,6 +36,8 @@ except ModuleNotFoundError as error:
 
 NO_DROPOUT = ("resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout", "attention_probs_dropout_prob")
 
+CODE_OF_OTHERS = ("auto_map", "attn_implementation", "_attn_implementation", "_attn_implementation_internal")
+
 
 class PretrainedNetwork(nn.Module):
     """A network of transformers, asked as one of ours is."""
@@ -43,7 +45,7 @@ class PretrainedNetwork(nn.Module):
     def __init__(self, config: TransformerOptions, vocabulary: int) -> None:
         super().__init__()
         described = described_in(config.from_config or "{}")
-        network = AutoModelForCausalLM.from_config(described, attn_implementation="sdpa")
+        network = AutoModelForCausalLM.from_config(described, attn_implementation="sdpa", trust_remote_code=False)
         if network.config.vocab_size < vocabulary:
             raise ValueError(
                 f"the pretrained model knows {network.config.vocab_size} tokens, its tokeniser {vocabulary}"
@@ -102,17 +104,25 @@ class PretrainedNetwork(nn.Module):
         try:
             with silence():
                 pretrained = AutoModelForCausalLM.from_pretrained(
-                    folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
-                )
+                    folder, config=self.network.config, dtype=torch.float32, use_safetensors=True,
+                    trust_remote_code=False,
+                )  # fmt: skip
             self.network.load_state_dict(pretrained.state_dict())
         except (OSError, ValueError, RuntimeError) as error:
             raise GenzooError(f"the weights in {folder} cannot be read: {one_line(error)}") from None
 
 
 def described_in(config: str) -> PreTrainedConfig:
-    """The configuration that is written in a `config.json`, without dropout."""
-    values = json.loads(config)
-    described = AutoConfig.for_model(values.pop("model_type"), **values)
+    """The configuration that is written in a `config.json`, without dropout and without what would fetch or run code.
+    Raises `GenzooError` for weights that are quantised."""
+    values = {name: value for name, value in json.loads(config).items() if name not in CODE_OF_OTHERS}
+    if values.get("quantization_config") is not None:
+        raise GenzooError("--from has quantised weights; allowed are those of float32, float16 and bfloat16")
+    kind = values.pop("model_type")
+    try:
+        described = AutoConfig.for_model(kind, **values)
+    except ValueError:
+        raise GenzooError(f"--from has the model_type {kind!r}, which transformers does not know") from None
     for name in NO_DROPOUT:
         if hasattr(described, name):
             setattr(described, name, 0.0)
