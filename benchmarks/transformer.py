@@ -1,11 +1,12 @@
-"""Training and sampling Transformers: genzoo against plain loops over the network of transformers, run in turn.
+"""Training and sampling Transformers: genzoo against plain loops over other networks of the same sizes, run in turn.
 
     uv run python benchmarks/transformer.py --preset tiny
     uv run python benchmarks/transformer.py --preset small --steps 4 --rounds 3
     uv run python benchmarks/transformer.py --preset small --sampling
 
-The plain loop has torch's own modules, AdamW that is not fused, batches stacked from slices, gradient clipping, and
-reads no loss. With `--sampling` it draws one text after 180 tokens, and looks at all of it again for each of 40 tokens.
+The plain loops have torch's own modules, AdamW that is not fused, batches stacked from slices, gradient clipping, and
+read no loss: one over the network of transformers, one over a network as nanoGPT has it (GPT-2 without biases). With
+`--sampling` one text is drawn after 180 tokens, and a plain loop looks at all of it again for each of 40 tokens.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from plain import take_turns
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 import genzoo
@@ -61,17 +63,53 @@ def plain_network(config: TransformerOptions) -> Any:
     return AutoModelForCausalLM.from_config(described(config, DATA.tokenizer.size), attn_implementation="sdpa")
 
 
-def plain(steps: int, options: dict[str, Any]) -> float:
+class Block(nn.Module):
+    """GPT-2's block as nanoGPT has it."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.ln_1, self.ln_2 = nn.LayerNorm(width, bias=False), nn.LayerNorm(width, bias=False)
+        self.c_attn, self.c_proj = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width, bias=False), nn.GELU(), nn.Linear(4 * width, width, bias=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, C)
+        q, k, v = (
+            part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in self.c_attn(self.ln_1(x)).chunk(3, 2)
+        )
+        x = x + self.c_proj(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
+        return x + self.mlp(self.ln_2(x))
+
+
+class NanoGPT(nn.Module):
+    """The network of nanoGPT, of a configuration's sizes."""
+
+    def __init__(self, config: TransformerOptions) -> None:
+        super().__init__()
+        width, vocabulary = config.hidden_size, DATA.tokenizer.size
+        self.wte, self.wpe = nn.Embedding(vocabulary, width), nn.Embedding(config.context_length, width)
+        self.blocks = nn.Sequential(*(Block(width, config.num_heads) for _ in range(config.num_layers)))
+        self.ln_f, self.lm_head = nn.LayerNorm(width, bias=False), nn.Linear(width, vocabulary, bias=False)
+        self.lm_head.weight = self.wte.weight
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.lm_head(self.ln_f(self.blocks(self.wte(tokens) + self.wpe(torch.arange(tokens.shape[1])))))
+
+
+def plain(steps: int, options: dict[str, Any], nanogpt: bool) -> float:
     """The same of a plain loop."""
     config = config_of(options)
-    length, network = config.context_length, plain_network(config).train()
+    length, network = config.context_length, (NanoGPT(config) if nanogpt else plain_network(config)).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=0.1)
     start = time.perf_counter()
     for _ in range(steps):
         places = torch.randint(0, len(TOKENS) - length, (options["batch_size"],)).tolist()
         x = torch.stack([TOKENS[place : place + length] for place in places])
         y = torch.stack([TOKENS[place + 1 : place + 1 + length] for place in places])
-        loss = F.cross_entropy(network(input_ids=x).logits.flatten(0, 1), y.flatten())
+        logits = network(x) if nanogpt else network(input_ids=x).logits
+        loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -85,7 +123,7 @@ def cached(count: int, model: Any) -> float:
     start = time.perf_counter()
     for _ in range(count):
         text = "".join(genzoo.stream(model, prompt=prompt, max_new_tokens=DRAWN, top_k=40))
-        assert len(text) == len(prompt) + DRAWN
+        assert len(text) == DRAWN
     return count * DRAWN / (time.perf_counter() - start)
 
 
@@ -122,7 +160,11 @@ def main() -> None:
         }
         take_turns(sides, arguments.rounds, 3, unit="tokens")
     else:
-        sides = {"genzoo": partial(engine, options=options), "plain loop": partial(plain, options=options)}
+        sides = {
+            "genzoo": partial(engine, options=options),
+            "transformers": partial(plain, options=options, nanogpt=False),
+            "nanoGPT": partial(plain, options=options, nanogpt=True),
+        }
         take_turns(sides, arguments.rounds, arguments.steps, unit="tokens")
 
 

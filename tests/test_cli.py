@@ -143,11 +143,20 @@ def test_an_option_that_is_given_twice_is_not_the_last_in_silence(genzoo_command
     )
 
 
-def test_data_that_cannot_be_read_are_told_before_torch(tmp_path):
-    (tmp_path / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
-    status, modules = modules_after("train", "transformer", "--data", str(tmp_path / "latin.txt"))
+@pytest.mark.parametrize(
+    ("model", "name", "content", "light"),
+    [
+        ("transformer", "latin.txt", "caf\xe9".encode("latin-1"), ()),
+        ("vae", "one.png", b"no picture", ("numpy", "PIL")),
+        ("gan", "some.npz", b"no archive", ("numpy", "PIL")),
+    ],
+)
+def test_data_that_cannot_be_read_are_told_before_torch(tmp_path, model, name, content, light):
+    (tmp_path / name).write_bytes(content)
+    data = tmp_path if name.endswith(".png") else tmp_path / name
+    status, modules = modules_after("train", model, "--data", str(data))
     assert status == 1
-    assert not {name.partition(".")[0] for name in modules} & set(HEAVY)
+    assert not {name.partition(".")[0] for name in modules} & {*HEAVY} - {*light}
 
 
 @pytest.mark.parametrize("arguments", [[], ["train"]])

@@ -61,6 +61,11 @@ def speed(values: dict[str, float]) -> str:
     return "  ".join(f"{value:,.0f} {name.replace(PER_SECOND, '/s')}" for name, value in rates.items())
 
 
+def needed(run: Run) -> str:
+    """The memory that a training takes, where its model counts it."""
+    return "" if run.memory is None else f"about {run.memory / 1e9:,.2f} GB of memory, besides torch's own"
+
+
 def bar() -> Display:
     """A bar with the step, the speed, time left and losses."""
     from rich.console import Console, RenderableType
@@ -97,8 +102,9 @@ def bar() -> Display:
             self._progress.update(self._reading, description=name, note=unit, completed=done, total=total)
 
         def genzoo_run_started(self, run: Run) -> None:
-            if summary := run.dataset.summary():
-                self._console.print(printable(summary), markup=False, highlight=False)
+            for line in (run.dataset.summary(), needed(run)):
+                if line:
+                    self._console.print(printable(line), markup=False, highlight=False)
             for task in self._progress.task_ids:  # of the reading, and of the run before in a group
                 self._progress.remove_task(task)
             self._reading = None
@@ -143,6 +149,8 @@ class PlainLines:
     def genzoo_run_started(self, run: Run) -> None:
         if summary := run.dataset.summary():
             self._say(summary, always=True)
+        if need := needed(run):
+            self._say(need, always=True)
         first = f"from step {run.step:,} " if run.step else ""
         self._say(f"{run.name}: {first}to step {run.steps_total:,} on {run.device}", always=True)
 

@@ -82,6 +82,7 @@ def genzoo_modalities() -> list[ModalitySpec]:
             write_options=ImageWriteOptions,
             sources="a folder of images, or an .npz file",
             suffixes=(".npz",),
+            check_data="genzoo.image.sources:check",
             count=64,
             template="genzoo.image:template",
         )

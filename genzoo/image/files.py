@@ -4,29 +4,24 @@ one is known then and not an hour later."""
 from __future__ import annotations
 
 import warnings
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import psutil
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from genzoo.image import ImageTrainOptions
 from genzoo.image.data import ImageData, to_unit
+from genzoo.image.sources import Array, arrays_in, header, image_files, pixels, shape_of, why_unreadable
 from genzoo.interface import folders
 from genzoo.interface.dataset import Part, Progress
-from genzoo.interface.errors import GenzooError, UsageError, one_line
+from genzoo.interface.errors import GenzooError, UsageError
 
-Array = npt.NDArray[np.generic]  # of an .npz
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-MOST_PIXELS = 2**26  # a larger picture is taken for a decompression bomb
 PREFIXES = {"train": "", "validation": "validation_", "test": "test_"}  # of the arrays of an .npz
-GREY = ("1", "L", "I", "I;16", "I;16B", "F", "LA")
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,7 @@ def load_folder(folder: Path, options: ImageTrainOptions, progress: Progress) ->
         if not headers:
             named = folders.named_files(bad, folder)
             raise GenzooError(f"none of the {len(paths)} image files in {folder} can be read: {named}")
-        shape = _shape(headers, folder, options)
+        shape = shape_of(headers, folder, options)
         size = len(headers) * shape[0] * shape[1] * shape[2]
         keep = options.data_loading == "memory" or (
             options.data_loading == "auto" and size < psutil.virtual_memory().available // 2
@@ -119,58 +114,13 @@ def load_folder(folder: Path, options: ImageTrainOptions, progress: Progress) ->
     )  # fmt: skip
 
 
-def image_files(folder: Path) -> list[Path]:
-    """The files of images in a folder, at any depth. Raises `UsageError` if there is none."""
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not paths:
-        raise UsageError(f"--data {folder} holds no image file; looked for {' '.join(sorted(SUFFIXES))}")
-    return paths
-
-
-def why_unreadable(error: Exception, path: Path) -> str:
-    """What it means that a file cannot be read, in a few words."""
-    if isinstance(error, UnidentifiedImageError):
-        return "empty" if path.stat().st_size == 0 else "not an image"
-    if isinstance(error, Image.DecompressionBombError):
-        return "too large"
-    return "truncated" if "truncated" in str(error).lower() else one_line(error)
-
-
-def header(path: Path) -> tuple[tuple[int, int], str]:
-    """The width and height of the picture in a file, and Pillow's word for its mode."""
-    with Image.open(path) as file:
-        if file.width * file.height > MOST_PIXELS:
-            raise Image.DecompressionBombError
-        turned = file.getexif().get(0x0112, 1) >= 5  # the EXIF orientation swaps the sides
-        return (file.size[::-1] if turned else file.size), file.mode
-
-
-def _shape(
-    headers: dict[Path, tuple[tuple[int, int], str]], folder: Path, options: ImageTrainOptions
-) -> tuple[int, int, int]:
-    sizes, modes = {size for size, _ in headers.values()}, {mode for _, mode in headers.values()}
-    channels = options.channels or (1 if modes <= set(GREY) else 3)
-    if options.image_size:
-        return channels, options.image_size, options.image_size
-    if len(sizes) > 1:
-        least, most = min(sizes), max(sizes)
-        raise UsageError(
-            f"the images in {folder} have {len(sizes)} sizes, from {least[0]}x{least[1]} to {most[0]}x{most[1]};"
-            " give --image-size"
-        )
-    width, height = sizes.pop()
-    return channels, height, width
-
-
 def load_npz(path: Path) -> ImageData:
     """An `.npz` with `images` ((N, H, W), (N, H, W, C) or (N, C, H, W); uint8, or floats in [0, 1]), perhaps `labels`
     (N,), perhaps `test_images` and `test_labels`, and `validation_images` and `validation_labels`; without test images
     every tenth is for test. With `classes`, the names of these, labels are positions in it."""
-    arrays = _arrays(path)
-    if "images" not in arrays:
-        raise GenzooError(f"{path} has no array 'images'; it holds {', '.join(arrays) or 'nothing'}")
+    arrays = arrays_in(path)
     prefixes = {part: prefix for part, prefix in PREFIXES.items() if f"{prefix}images" in arrays}
-    images = {part: _pixels(arrays[f"{prefix}images"], path) for part, prefix in prefixes.items()}
+    images = {part: torch.from_numpy(pixels(arrays[f"{prefix}images"], path)) for part, prefix in prefixes.items()}
     numbers = {part: arrays.get(f"{prefix}labels") for part, prefix in prefixes.items()}
     classes, labels = _labels(numbers, arrays.get("classes"), path)
     for part, values in labels.items():
@@ -193,38 +143,6 @@ def load_npz(path: Path) -> ImageData:
         test_labels=labels["test"],
         classes=classes,
     )
-
-
-def _arrays(path: Path) -> dict[str, Array]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > psutil.virtual_memory().available // 2:
-            raise GenzooError(f"{path} unpacks to {size:,} bytes, more than half of the free memory")
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise GenzooError(f"{path} cannot be read as .npz: {one_line(error)}") from None
-
-
-def _pixels(array: Array, path: Path) -> Tensor:
-    if array.ndim == 3:
-        array = array[:, None]
-    elif array.ndim == 4 and array.shape[-1] in (1, 3) and array.shape[1] not in (1, 3):
-        array = array.transpose(0, 3, 1, 2)
-    if array.ndim != 4 or array.shape[1] not in (1, 3):
-        raise GenzooError(
-            f"{path}: images have shape {array.shape}; allowed is (N, H, W), (N, H, W, C) or (N, C, H, W)"
-        )
-    if 0 in array.shape:
-        raise GenzooError(f"{path}: images have shape {array.shape}; none of these may be 0")
-    if array.dtype.kind == "f":
-        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
-            raise GenzooError(f"{path}: images are floats outside [0, 1]")
-        array = np.rint(array * 255).astype(np.uint8)
-    if array.dtype != np.uint8:
-        raise GenzooError(f"{path}: images are {array.dtype}; allowed is uint8, or floats in [0, 1]")
-    return torch.from_numpy(np.ascontiguousarray(array))
 
 
 def _labels(

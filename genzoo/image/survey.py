@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from genzoo.image.data import ImageData, to_unit
-from genzoo.image.files import GREY, header, image_files, load_npz, read_image, why_unreadable
+from genzoo.image.files import load_npz, read_image
+from genzoo.image.sources import GREY, header, image_files, why_unreadable
 from genzoo.image.write import grid
 from genzoo.interface import folders
 from genzoo.interface.dataset import Part, Progress

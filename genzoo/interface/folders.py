@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from torch import Tensor
-
-from genzoo.interface.dataset import Part, Progress
 from genzoo.interface.errors import GenzooError, one_line
+
+if TYPE_CHECKING:  # it is imported before torch, to look at data
+    from torch import Tensor
+
+    from genzoo.interface.dataset import Part, Progress
 
 T = TypeVar("T")
 VALIDATION = ("val", "valid", "validation")

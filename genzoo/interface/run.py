@@ -41,6 +41,7 @@ class Run(ABC):
         step: optimiser steps done.
         steps_total: how many there will be.
         seconds: of training so far.
+        memory: the bytes that the training takes, as the model counts them; None where it does not.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Run(ABC):
     step: int
     steps_total: int
     seconds: float
+    memory: float | None
 
     @property
     @abstractmethod
@@ -134,6 +136,11 @@ class Run(ABC):
     def count_flops(self, flops: float) -> None:
         """Say how many floating-point operations a step takes. Where the device's peak is known, the share of it that
         is reached is logged as `utilisation`."""
+
+    @abstractmethod
+    def count_memory(self, size: float) -> None:
+        """Say how many bytes the training takes: weights, gradients, what an optimiser keeps, and what a step holds for
+        its backward pass. It is shown before the first step, and warned of where less is free."""
 
     @abstractmethod
     def as_sampled(self) -> AbstractContextManager[None]:

@@ -18,7 +18,7 @@ from genzoo.interface.generator import Generator
 from genzoo.interface.randomness import seeded
 from genzoo.interface.run import Run, State, Stateful
 from genzoo.interface.specs import DataSpec, TrainOptions
-from genzoo.kernels.devices import peak_flops
+from genzoo.kernels.devices import free_memory, peak_flops
 from genzoo.runs.folder import RunFolder
 from genzoo.training.average import EMA
 from genzoo.training.logbook import Logbook
@@ -73,6 +73,7 @@ class TrainingRun(Run):
         self.model, self.processes, self.resumed = model, processes, resumed
         self.step, self.seconds = (resumed.step if resumed else 0), 0.0
         self.seconds_between = 0.0  # of scoring, drawing and saving
+        self.memory = None
         self.optimizers: list[torch.optim.Optimizer] = []
         self.tracked: dict[str, Tensor | Stateful] = {}
         self.stop_signal: int | None = None
@@ -204,6 +205,12 @@ class TrainingRun(Run):
         peak = peak_flops(self.device)
         self.logbook.flops_per_step = flops
         self.logbook.peak = None if peak is None else peak * self.processes.number
+
+    def count_memory(self, size: float) -> None:
+        self.memory, free = size, free_memory(self.device)
+        if size > free:
+            need = f"the training takes about {size / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free"
+            self.warn(f"{need}; a smaller --batch-size takes less")
 
     @contextmanager
     def as_sampled(self) -> Iterator[None]:

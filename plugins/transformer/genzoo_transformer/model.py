@@ -26,7 +26,7 @@ import genzoo
 from genzoo import DataSpec, Generator, RandomStreams, Run, TextTrainOptions, TokenData, Tokenizer, TrainOptions
 from genzoo_transformer import TransformerOptions, TransformerSampleOptions, pretrained
 from genzoo_transformer.drawing import Until, choose
-from genzoo_transformer.network import Layout, Network
+from genzoo_transformer.network import LOGITS, Layout, Network
 
 SCORED = 2**24  # logits that are computed at a time where a text is scored
 RANDOM_CHUNK = 64  # random numbers that are drawn at a time for each text
@@ -67,6 +67,7 @@ class Transformer(Generator):
         bits = run.dataset.bits_per_character
         tokens_of_batch = run.options.batch_size * config.context_length
         run.count_flops(self.network.flops_per_token(config.context_length) * tokens_of_batch)
+        run.count_memory(self.training_memory(-(-run.options.batch_size // config.accumulation), run.options.seed))
         for batch in run.batches(length=config.context_length + 1):
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * self.rate(run.step, run.steps_total)
@@ -88,6 +89,25 @@ class Transformer(Generator):
             {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
         ]
         return torch.optim.AdamW(groups, config.learning_rate, betas=(0.9, config.beta2), fused=True)
+
+    def training_memory(self, passages: int, seed: int) -> float:
+        """About how many bytes a training takes in float32, besides what torch takes itself: weights, gradients,
+        AdamW's two means of them, and what is kept for the backward pass of so many passages, which is counted with
+        one."""
+        weights = {p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in self.network.parameters()}
+        kept: dict[int, int] = {}
+
+        def count(tensor: Tensor) -> Tensor:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        length = self.config.context_length
+        tokens = torch.zeros(1, length, dtype=torch.int64, device=self.device)
+        with genzoo.seeded(seed, self.device), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            logits = self.network(tokens)  # alive while it is counted, so that no memory is counted for two tensors
+        passage = sum(size for address, size in kept.items() if address not in weights)
+        of_loss = 3 * logits.element_size() * min(logits.numel() * passages, LOGITS)  # logits, shares and gradients
+        return float(4 * sum(weights.values()) + passages * passage + of_loss)
 
     def rate(self, step: int, total: int) -> float:
         """The learning rate at a step, as a share of `--learning-rate`: linear warm-up, then a cosine to 0."""
