@@ -131,6 +131,7 @@ def test_mistakes_are_answered_in_one_line(genzoo_command, arguments, message):
         (["train", "toy", "--width", "3", "--width", "4"], "--width is given twice; give it once"),
         (["train", "toy", "--bias", "--no-bias"], "--bias or --no-bias is given twice"),
         (["list", "--json", "--json"], "--json is given twice"),
+        (["train", "toy", "--set", "width=3", "--set", "width=4"], "--set width is given twice; give it once"),
         (["sample", "toy", "--seed", "1", "--seed=2"], "--seed is given twice"),
         (["--help"], ""),
     ],

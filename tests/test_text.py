@@ -349,6 +349,7 @@ def test_a_large_text_is_cut_once_and_mapped_into_memory(tmp_path, monkeypatch):
     calls = []
     large, spec = read(path, tokenizer="bytes", progress=lambda *call: calls.append(call))
     assert all(isinstance(large.tokens[name], np.memmap) for name in PARTS)
+    assert {large.tokens[name].dtype for name in PARTS} == {np.dtype(np.uint8)}  # of no more than 256 tokens
     assert (calls[-1][0], calls[-1][1]) == ("tokenising (characters)", 6500)
 
     def once(stage, *_):

@@ -48,7 +48,7 @@ def click_option(item: Option, owner: str, default: object, *, several: bool = F
     """One option. What is not given stays None, so that files and presets may decide it. One of a list may be given
     again for more, and so may one of which there are `several`, with commas between."""
     facts = [item.bounds] if item.bounds and not item.choices else []
-    facts += [f"default: {item.shown(default)}"] if default is not None and default != "" else []
+    facts += [f"default: {item.shown(default)}"] if default not in (None, "", ()) else []
     unit = f" ({item.unit})" if item.unit else ""
     text = printable(item.help + unit + (f"  [{'; '.join(facts)}]" if facts else ""), "\n")
     if item.type is bool:

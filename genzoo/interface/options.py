@@ -222,8 +222,13 @@ def read_toml(path: str) -> dict[str, object]:
 
 
 def read_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
-    """`--set key=value` texts as options. Raises `UsageError` for one without `=`."""
-    return dict(_split(pair) for pair in pairs)
+    """`--set key=value` texts as options. Raises `UsageError` for one without `=`, and for an option that two set."""
+    values: dict[str, str] = {}
+    for name, value in map(_split, pairs):
+        if name in values:
+            raise UsageError(f"--set {name} is given twice; give it once")
+        values[name] = value
+    return values
 
 
 def _split(pair: str) -> tuple[str, str]:

@@ -121,7 +121,7 @@ class TokenData(Dataset):
 
     text: TextData
     tokenizer: Tokenizer
-    tokens: dict[Part, Tensor | npt.NDArray[np.int32]]
+    tokens: dict[Part, Tensor | npt.NDArray[np.integer]]
 
     @property
     def bits_per_character(self) -> float:
@@ -189,7 +189,7 @@ class TokenData(Dataset):
 
 
 def windows(
-    tokens: Tensor | npt.NDArray[np.int32], starts: npt.NDArray[np.int64], length: int, device: torch.device
+    tokens: Tensor | npt.NDArray[np.integer], starts: npt.NDArray[np.int64], length: int, device: torch.device
 ) -> Tensor:
     """The passages of `length` tokens that begin at `starts` (B,): int64 (B, length) on `device`."""
     if isinstance(tokens, Tensor):

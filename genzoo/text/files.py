@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from genzoo.text.data import TOKENIZER_FILE, TextData, TokenData, text_of
 from genzoo.text.sources import END, find, in_words, role_token
 from genzoo.text.tokens import Tokenizer, make
 
-Tokens = npt.NDArray[np.int32]
+Tokens = npt.NDArray[np.integer]
 IN_MEMORY = 2**24  # characters of a text whose tokens are not kept on the disk
 PARTS: tuple[Part, ...] = get_args(Part)
 
@@ -56,8 +56,8 @@ def load_text(paths: tuple[Path, ...], options: TextTrainOptions, progress: Prog
 def tokens_of(
     text: TextData, tokenizer: Tokenizer, options: TextTrainOptions, progress: Progress
 ) -> dict[Part, Tensor | Tokens]:
-    """The tokens of each part, int32 (N,). Those of a large text are kept in the data folder with their SHA-256, and
-    mapped into memory from there."""
+    """The tokens of each part, (N,). Those of a large text are kept in the data folder, in as few bytes each as the
+    vocabulary needs, with their SHA-256, and mapped into memory from there."""
 
     def pieces() -> Iterator[tuple[Part, Tokens]]:
         done = 0
@@ -71,35 +71,37 @@ def tokens_of(
         for part, numbers in pieces():
             tokens[part].append(numbers)
         return {part: np.concatenate(tokens[part]) for part in PARTS}
-    key = hashlib.sha256(f"{text.fingerprint} {tokenizer.sha256} {text.ends()}".encode()).hexdigest()[:16]
+    kind = np.min_scalar_type(tokenizer.size - 1)  # uint8, uint16 or uint32
+    key = hashlib.sha256(f"{text.fingerprint} {tokenizer.sha256} {text.ends()} {kind}".encode()).hexdigest()[:16]
     folder = data_folder(options.data_dir) / "tokens" / key
     if not folder.exists():
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            write_folder(folder, lambda aside: _write(aside, pieces()))
+            write_folder(folder, lambda aside: _write(aside, pieces(), kind))
         except OSError as error:
             raise GenzooError(f"cannot keep tokens in {folder.parent}: {error.strerror}; give a --data-dir") from None
-    return {part: _mapped(folder, part) for part in PARTS}
+    return {part: _mapped(folder, part, kind) for part in PARTS}
 
 
-def _write(aside: Path, pieces: Iterator[tuple[Part, Tokens]]) -> None:
+def _write(aside: Path, pieces: Iterator[tuple[Part, Tokens]], kind: np.dtype[Any]) -> None:
     with ExitStack() as stack:
         files = {part: stack.enter_context(open(aside / f"{part}.bin", "wb")) for part in PARTS}
         digests = {part: hashlib.sha256() for part in PARTS}
         for part, numbers in pieces:
-            digests[part].update(numbers.tobytes())
-            files[part].write(numbers.tobytes())
+            content = numbers.astype(kind).tobytes()
+            digests[part].update(content)
+            files[part].write(content)
     for part in PARTS:
         (aside / f"{part}.sha256").write_text(digests[part].hexdigest(), "utf-8")
 
 
-def _mapped(folder: Path, part: Part) -> Tokens:
+def _mapped(folder: Path, part: Part, kind: np.dtype[Any]) -> Tokens:
     path = folder / f"{part}.bin"
     try:
         with open(path, "rb") as file:
             whole = hashlib.file_digest(file, "sha256").hexdigest() == (folder / f"{part}.sha256").read_text("utf-8")
         if not whole:
             raise GenzooError(f"{path} is damaged; remove {folder} and it is made anew")
-        return np.memmap(path, np.int32, "r")
+        return np.memmap(path, kind, "r")
     except (OSError, ValueError) as error:
         raise GenzooError(f"{path} is damaged ({error}); remove {folder} and it is made anew") from None

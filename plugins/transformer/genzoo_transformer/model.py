@@ -28,7 +28,7 @@ from genzoo_transformer import TransformerOptions, TransformerSampleOptions, pre
 from genzoo_transformer.drawing import Until, choose
 from genzoo_transformer.network import LOGITS, Layout, Network
 
-SCORED = 2**24  # logits that are computed at a time where a text is scored
+SCORED, SCORED_TOKENS = 2**24, 2**13  # logits, and tokens, that are computed at a time where a text is scored
 RANDOM_CHUNK = 64  # random numbers that are drawn at a time for each text
 
 
@@ -127,7 +127,8 @@ class Transformer(Generator):
         length, context = data.shape[1], self.config.context_length
         scores = data.new_full(data.shape, -math.log(self.vocabulary), dtype=torch.float32)
         starts = [*range(0, length - 1 - context, max(1, context // 2)), max(0, length - 1 - context)]
-        windows_at_once = max(1, SCORED // (min(length, context) * self.vocabulary * len(data)))
+        at_once = min(SCORED // self.vocabulary, SCORED_TOKENS)  # tokens
+        windows_at_once = max(1, at_once // (min(length, context) * len(data)))
         scored = 1  # tokens of each text
         for first in range(0, len(starts), windows_at_once):
             group = starts[first : first + windows_at_once]

@@ -5,8 +5,11 @@ import json
 import math
 import shutil
 import sys
+import threading
 from io import StringIO
+from pathlib import Path
 from types import SimpleNamespace
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -415,6 +418,51 @@ def test_tokens_that_are_mapped_from_a_file_train_alike(data, monkeypatch):
         [line["validation/loss"] for line in run.metrics() if "validation/loss" in line] for run in (held, mapped)
     ]
     assert scores[0] == scores[1]
+
+
+def test_a_training_says_how_much_memory_it_takes(data, genzoo_command, monkeypatch):
+    """Weights, gradients and two means of them, and what the backward pass of each passage needs."""
+    model, kept = model_of(), {}
+    weights = {p.untyped_storage().data_ptr(): 4 * p.numel() for p in model.parameters()}
+
+    def count(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        logits = model.network(torch.zeros(3, 16, dtype=torch.int64))
+    of_passages = sum(size for address, size in kept.items() if address not in weights)
+    expected = 4 * sum(weights.values()) + of_passages + 3 * 4 * logits.numel()
+    assert model.training_memory(3, seed=0) == pytest.approx(expected, rel=0.05)
+    state = torch.get_rng_state()
+    model.train().training_memory(3, seed=0)
+    assert torch.equal(torch.get_rng_state(), state)
+    small = [f"--{key.replace('_', '-')}={value}" for key, value in SMALL.items()]
+    trained = genzoo_command("train", "transformer", "--data", data, *small, "--steps", 1, "--batch-size", 2)
+    assert "GB of memory, besides torch's own" in trained.err
+    monkeypatch.setattr("genzoo.training.run.free_memory", lambda device: 1000)
+    with pytest.warns(genzoo.GenzooWarning, match=r"takes about .* GB are free; a smaller --batch-size takes less"):
+        train(data)
+
+
+def test_the_web_server_of_the_docs_streams(data):
+    page = Path(__file__).parents[3] / "docs" / "models" / "transformer.md"
+    (code,) = [block for block in page.read_text("utf-8").split("```text\n") if block.startswith("from http.server")]
+    code, last = code.partition("```")[0], 'HTTPServer(("localhost", 8000), Stream).serve_forever()\n'
+    assert code.endswith(last)
+    train(data)
+    names = {}
+    exec(code.removesuffix(last) + 'server = HTTPServer(("localhost", 0), Stream)', names)
+    names["Stream"].log_message = lambda *_: None
+    with names["server"] as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        address = f"http://localhost:{server.server_port}"
+        with urlopen(Request(address, "the cat é".encode()), timeout=30) as answer:
+            text = answer.read().decode()
+        thread.join()
+    assert text == "".join(genzoo.stream(names["model"], prompt="the cat é", max_new_tokens=200))
+    assert len(text) == 200
 
 
 def test_a_batch_in_parts_is_a_batch(data):
