@@ -71,7 +71,7 @@ def tokens_of(
         for part, numbers in pieces():
             tokens[part].append(numbers)
         return {part: np.concatenate(tokens[part]) for part in PARTS}
-    kind = np.min_scalar_type(tokenizer.size - 1)  # uint8, uint16 or uint32
+    kind = np.dtype(np.uint8 if tokenizer.size <= 2**8 else np.int16 if tokenizer.size <= 2**15 else np.int32)
     key = hashlib.sha256(f"{text.fingerprint} {tokenizer.sha256} {text.ends()} {kind}".encode()).hexdigest()[:16]
     folder = data_folder(options.data_dir) / "tokens" / key
     if not folder.exists():
