@@ -93,7 +93,7 @@ def test_a_name_or_folder_that_is_taken_is_said(here):
         new("vae")
     (here / "genzoo-mine").mkdir()
     (here / "genzoo-mine" / "work.py").write_text("mine", "utf-8")
-    with pytest.raises(UsageError, match="exists and is not an empty folder; choose another with --to"):
+    with pytest.raises(UsageError, match="exists and is not an empty folder; choose another"):
         new("mine")
     assert (here / "genzoo-mine" / "work.py").read_text("utf-8") == "mine"
     with pytest.raises(UsageError, match="unknown modality 'sound'; there is audio, image, text"):

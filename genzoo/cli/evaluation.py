@@ -26,6 +26,7 @@ from genzoo.cli.options import (
 from genzoo.cli.output import print_json, printable, show, table
 from genzoo.cli.progress import Watched
 from genzoo.interface.errors import UsageError, unknown
+from genzoo.interface.specs import check_file_name
 from genzoo.registry.plugins import registry
 from genzoo.runs.find import find_run
 from genzoo.runs.folder import RunFolder
@@ -110,6 +111,7 @@ class Output:
             raise unknown("measure", strange[0], known)
         if self.html_file is None:
             return
+        check_file_name("--html", self.html_file)
         path = Path(self.html_file)
         if path.suffix.lower() not in (".html", ".htm") or not path.parent.is_dir():
             raise UsageError(

@@ -10,6 +10,7 @@ from genzoo.cli.options import as_json_option
 from genzoo.cli.output import print_json, printable, show, table
 from genzoo.cli.progress import Watched
 from genzoo.interface.errors import UsageError, traceback_of
+from genzoo.interface.specs import check_file_name
 from genzoo.registry.data import data_folder, survey
 from genzoo.registry.plugins import registry
 
@@ -50,6 +51,8 @@ def data_command(path: str | None, modality: str | None, out: str | None, data_d
 
 def _look(path: str, modality: str | None, out: str | None, as_json: bool) -> None:
     """What `genzoo data PATH` does. Exit status 1 if there is something that a training would refuse."""
+    if out is not None:
+        check_file_name("--out", out)
     sheet = None if out is None else Path(out).expanduser()
     if sheet is not None and (sheet.suffix.lower() != ".png" or sheet.exists()):
         raise UsageError(f"--out is {out!r}; allowed is a new file that ends in .png")

@@ -10,6 +10,7 @@ import click
 from genzoo.cli.options import complete_run, overwrite_option, runs_dir_option
 from genzoo.cli.output import printable, show
 from genzoo.interface.errors import UsageError
+from genzoo.interface.specs import check_file_name
 from genzoo.interface.version import __version__
 from genzoo.registry.plugins import registry
 from genzoo.runs.curves import curves
@@ -74,6 +75,7 @@ def plot_command(
 
 
 def _path(out: str, overwrite: bool) -> Path:
+    check_file_name("--out", out)
     path = Path(out).expanduser()
     if path.suffix.lower() not in ENDINGS:
         raise UsageError(f"--out is {out!r}; allowed is a file that ends in .pdf, .svg or .png")

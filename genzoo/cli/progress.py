@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PLAIN_EVERY = 5.0  # seconds between plain lines
 NOT_BEFORE = 1.0  # seconds that reading or sampling may take without a word
+BARS = ((100, 20), (60, 10), (0, 0))  # how long the bar is, from which width of the terminal on
 PER_SECOND = "_per_second"
 UNIT = re.compile(r"(.*) \((.*)\)")  # of an activity, such as "reading (images)"
 
@@ -70,6 +71,7 @@ def bar() -> Display:
     """A bar with the step, the speed, time left and losses."""
     from rich.console import Console, RenderableType
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
     class RunProgress(Progress):
         run: Run | None = None
@@ -83,13 +85,20 @@ def bar() -> Display:
     class Bar:
         def __init__(self) -> None:
             self._console = Console(stderr=True)
+            self._bar_width = next(bar for width, bar in BARS if self._console.width >= width)
             self._progress = RunProgress(
-                TextColumn("{task.description}", markup=False), BarColumn(20), MofNCompleteColumn(),
-                TimeRemainingColumn(compact=True), TextColumn("{task.fields[note]}", markup=False),
-                console=self._console, refresh_per_second=5,
+                TextColumn("{task.description}", markup=False), *([BarColumn(self._bar_width)] * bool(self._bar_width)),
+                MofNCompleteColumn(), TimeRemainingColumn(compact=True),
+                TextColumn("{task.fields[note]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
+                console=self._console, refresh_per_second=5, expand=True,
             )  # fmt: skip
             self._reading: TaskID | None = None
             self._since = time.monotonic()
+
+        def _title(self, name: str, total: int) -> str:
+            """A name, cut where how far it is and the time left would else not stand beside it."""
+            room = max(8, self._console.width - self._bar_width - len(f"{total}/{total}") - len("0:00:00") - 4)
+            return name if len(name) <= room else f"{name[: room - 1]}…"
 
         def data(self, activity: str, done: int, total: int) -> None:
             """Data are being read, or samples drawn."""
@@ -99,7 +108,8 @@ def bar() -> Display:
                 self._reading = self._progress.add_task(activity, total=total, note="")
                 self._progress.start()
             name, unit = match.groups() if (match := UNIT.fullmatch(activity)) else (activity, "")
-            self._progress.update(self._reading, description=name, note=unit, completed=done, total=total)
+            title = self._title(name, total)
+            self._progress.update(self._reading, description=title, note=unit, completed=done, total=total)
 
         def genzoo_run_started(self, run: Run) -> None:
             for line in (run.dataset.summary(), needed(run)):
@@ -108,14 +118,14 @@ def bar() -> Display:
             for task in self._progress.task_ids:  # of the reading, and of the run before in a group
                 self._progress.remove_task(task)
             self._reading = None
-            self._task = self._progress.add_task(run.name, total=run.steps_total, completed=run.step, note="starting")
+            title, total = self._title(run.name, run.steps_total), run.steps_total
+            self._task = self._progress.add_task(title, total=total, completed=run.step, note="starting")
             self._progress.run = run
             self._progress.start()
 
         def genzoo_run_logged(self, values: dict[str, float]) -> None:
             shown = {name: value for name, value in values.items() if not name.startswith(VALIDATION)}
-            note = f"{speed(values)}  {losses(shown)}"
-            self._progress.update(self._task, note=note[: max(20, self._console.width - 50)])  # on one line
+            self._progress.update(self._task, note=f"{speed(values)}  {losses(shown)}")
 
         def genzoo_run_ended(self) -> None:
             self.close()

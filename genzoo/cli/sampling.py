@@ -30,7 +30,7 @@ from genzoo.cli.options import (
 from genzoo.cli.output import print_json, print_text, printable, show
 from genzoo.cli.progress import Watched
 from genzoo.interface.errors import UsageError, one_line
-from genzoo.interface.files import holds_something
+from genzoo.interface.files import check_new_folder, holds_something
 from genzoo.interface.options import build, options_of
 from genzoo.interface.provenance import sidecar
 from genzoo.interface.specs import GeneratorSpec, WriteOptions, check_file_name
@@ -289,8 +289,7 @@ def _piped_in() -> str | None:
 def export_command(run: str, folder: str, runs_dir: str | None, as_json: bool) -> None:
     """Write a model in the format of the library that it is made of, for use without genzoo."""
     source = find_run(run, runs_dir)
-    if holds_something(Path(folder).expanduser()):
-        raise UsageError(f"--to {folder} exists and is not an empty folder; choose another")
+    check_new_folder(folder)
     from genzoo.sampling.export import export
 
     line = export(source, folder)

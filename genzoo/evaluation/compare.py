@@ -11,6 +11,7 @@ from genzoo.evaluation.seeds import pooled
 from genzoo.interface.dataset import Progress, silent
 from genzoo.interface.errors import UsageError
 from genzoo.runs.data import remember_place
+from genzoo.runs.find import check_takes_results
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.groups import columns_of
 
@@ -44,6 +45,9 @@ def compare(
     columns = columns_of(runs, runs_dir, seeds=seeds)
     sources = [_source(run) for column in columns for run in column]
     _check_same([(_name(source), _data(source)) for source in sources])
+    for source in sources:
+        if isinstance(source, RunFolder) and not source.evaluations():
+            check_takes_results(source)
     results: list[Evaluation] = []
     held: HeldOut | None = None
     for number, source in enumerate(sources, start=1):
@@ -55,6 +59,8 @@ def compare(
             remember_place(source, data, data_dir)
             kept = kept_evaluation(source, held.protocol, options)
             of_all = partial(_of_all, progress, f"run {number} of {len(sources)}")
+            if kept is None:
+                check_takes_results(source)
             result = kept or held.evaluation_of(source, Sampling(options, batch_size, device), of_all)
         results.append(result)
         _check_same([(result.run, result.protocol) for result in results])

@@ -23,7 +23,7 @@ from genzoo.interface.parsing import parse_json
 from genzoo.interface.specs import Json, MetricSpec, load_target
 from genzoo.registry.plugins import modality_of, registry
 from genzoo.runs.data import load_data
-from genzoo.runs.find import find_run
+from genzoo.runs.find import check_takes_results, find_run
 from genzoo.runs.folder import RunFolder
 from genzoo.sampling.draw import draw, labels_of_samples
 from genzoo.sampling.model import load
@@ -132,9 +132,10 @@ def evaluate(
 
     Raises:
         UsageError: no such run, option or features, or more samples than there are data to measure beside them.
-        GenzooError: the data are gone or changed, or the run is damaged.
+        GenzooError: the data are gone or changed, the run is damaged, or its folder cannot be written.
     """
     folder = find_run(run, runs_dir)
+    check_takes_results(folder)
     spec = folder.spec()[0]
     sampling = Sampling(build(spec.sample_options, options, f"sampling {spec.name}"), batch_size, device, weights)
     held = HeldOut(folder, n, seed, features, progress, data, data_dir)

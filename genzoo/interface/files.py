@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from genzoo.interface import provenance
-from genzoo.interface.errors import GenzooError
+from genzoo.interface.errors import GenzooError, UsageError
 from genzoo.interface.parsing import parse_json
-from genzoo.interface.specs import OF_WINDOWS, Json
+from genzoo.interface.specs import OF_WINDOWS, Json, check_file_name
 
 
 def write_file(path: Path, content: bytes, facts: provenance.Facts | None = None) -> Path:
@@ -121,6 +121,16 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def check_new_folder(path: str | Path) -> Path:
+    """The path of a folder that is to be written. Raises `UsageError` for one that is there and not empty, or that no
+    Windows can have."""
+    check_file_name("--to", str(path))
+    folder = Path(path).expanduser()
+    if holds_something(folder):
+        raise UsageError(f"--to {path} exists and is not an empty folder; choose another")
+    return folder
 
 
 def holds_something(path: Path) -> bool:

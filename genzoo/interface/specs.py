@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from genzoo.interface.errors import GenzooError, UsageError, one_line
@@ -121,7 +122,7 @@ def check_run_name(name: str, owner: str) -> None:
 
 def check_file_name(option: str, path: str) -> None:
     """Raises `UsageError` for a file that no Windows can have: it would be a device there."""
-    if OF_WINDOWS.fullmatch(os.path.basename(path)):
+    if OF_WINDOWS.fullmatch(Path(path).name):
         raise UsageError(f"{option} is {path!r}, which no file on Windows can be called; choose another")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 
 from genzoo.interface.errors import GenzooError, UsageError
-from genzoo.interface.files import holds_something
+from genzoo.interface.files import check_new_folder
 from genzoo.interface.specs import NAME, OF_WINDOWS
 from genzoo.interface.version import __version__
 from genzoo.registry.installed import CORE
@@ -40,9 +40,7 @@ def new(name: str, modality: str | None = None, folder: str | Path | None = None
     plugin, spec = registry().modalities.first() if modality is None else registry().modalities.get(modality)
     if not spec.template:
         raise UsageError(f"modality {spec.name!r} of {plugin.distribution} has no template")
-    target = Path(f"genzoo-{name}" if folder is None else folder).expanduser()
-    if holds_something(target):
-        raise UsageError(f"{target} exists and is not an empty folder; choose another with --to")
+    target = check_new_folder(f"genzoo-{name}" if folder is None else folder)
     package, _, inside = spec.template.partition(":")
     sources = {files("genzoo.registry") / "template": FILES, files(package) / inside: OF_MODALITY}
     values = _values(name, plugin.distribution)

@@ -25,14 +25,29 @@ def runs_folder(runs_dir: str | None) -> Path:
 
 def check_writable(folder: Path) -> None:
     """Make `folder` and try to write in it. Raises `GenzooError` saying why that cannot be."""
-    import tempfile  # which brings random numbers along
-
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        _try_to_write(folder)
     except OSError as error:
         raise unwritable(folder, error) from None
+
+
+def check_takes_results(run: RunFolder) -> None:
+    """Try to write where a run keeps results of evaluations. Raises `GenzooError` saying why that cannot be."""
+    folder = run.evaluation_file("").parent
+    try:
+        _try_to_write(folder)
+    except OSError as error:
+        raise GenzooError(
+            f"cannot write in {folder} ({error.strerror}), where the result is kept; copy the run to where you can"
+        ) from None
+
+
+def _try_to_write(folder: Path) -> None:
+    import tempfile  # which brings random numbers along
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def new_name(model: str, data: str, folder: Path) -> str:

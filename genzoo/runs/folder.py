@@ -339,6 +339,9 @@ def create(path: Path, record: Mapping[str, object], kept: Mapping[str, bytes]) 
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in kept.items()}
         from_here = _from_here(path, cast(Json, record["training"]))
         write_json(path / RUN, sealed({"format": FORMAT, **record, "kept": hashes, "from_here": from_here}))
+    except FileExistsError:  # another process has just made it
+        check_free(path)
+        raise
     except OSError as error:
         raise unwritable(path.parent, error) from None
     return RunFolder(path)
@@ -399,6 +402,11 @@ def was_run(path: Path) -> bool:
 
 def check_free(path: Path) -> None:
     """Raises `UsageError` if there is something at a new run's `path`."""
+    if path.exists() and not is_run(path):
+        raise UsageError(
+            f"{path} exists and has no run.json: if no training begins there just now, remove it; or choose another"
+            " --name"
+        )
     if path.exists():
         raise UsageError(
             f"run {path.name!r} exists in {path.parent}; `genzoo resume {path.name}` goes on with it, or choose another"

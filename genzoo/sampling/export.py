@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from genzoo.interface.errors import GenzooError, UsageError
-from genzoo.interface.files import holds_something, write_folder
+from genzoo.interface.files import check_new_folder, write_folder
 from genzoo.interface.generator import Exports, Generator
 from genzoo.runs.find import find_run
 from genzoo.runs.folder import RunFolder
@@ -26,9 +26,7 @@ def export(run: str | Path | RunFolder | Generator, to: str | Path, *, runs_dir:
         UsageError: the model has no such format, there is no such run, or the folder holds something.
         GenzooError: the folder cannot be written.
     """
-    source, target = run if isinstance(run, Generator) else find_run(run, runs_dir), Path(to).expanduser()
-    if holds_something(target):
-        raise UsageError(f"--to {target} exists and is not an empty folder; choose another")
+    source, target = run if isinstance(run, Generator) else find_run(run, runs_dir), check_new_folder(to)
     model = source if isinstance(source, Generator) else load(source, device="cpu")
     if not isinstance(model, Exports):
         raise UsageError(f"model {model.spec.name!r} cannot be exported: no other library has its format")

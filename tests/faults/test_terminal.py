@@ -3,9 +3,12 @@
 import ast
 import json
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 import genzoo.cli
-from genzoo.cli import output
+from genzoo.cli import output, progress
 from genzoo.evaluation import report
 
 RAW = "x\x1b]0;title\x07\n\rEND\x9b31m\u202e"
@@ -42,3 +45,29 @@ def test_a_page_and_markdown_hold_none_of_it():
     line = report._escaped("<img onerror=x> [a](javascript:x) | `b` " + RAW)
     assert not set(line) & OBEYED
     assert all(line[line.index(sign) - 1] == "\\" for sign in "<>[]|`")
+
+
+@pytest.mark.parametrize("columns", [30, 60, 80, 200])
+def test_a_narrow_terminal_shows_how_far_a_training_is(monkeypatch, capsys, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    display = progress.bar()
+    monkeypatch.setattr(display._progress, "start", lambda: None)  # which would draw at its own times
+    run = SimpleNamespace(
+        dataset=SimpleNamespace(summary=str), memory=None, name="vae-mnist-5k-20261124-120825", steps_total=2500, step=7
+    )
+    display.genzoo_run_started(run)
+    display.genzoo_run_logged({"step": 7, "images_per_second": 5123.0, "loss": 123.4})
+    with display._console.capture() as capture:
+        display._console.print(display._progress.get_renderable())
+    (line,) = capture.get().splitlines()
+    assert len(line) <= columns
+    assert line.startswith("vae-mnist")
+    assert " 7/2500 --:-- " in line
+    assert ("loss 123.4" in line) == (columns == 200)
+
+
+def test_a_table_keeps_its_columns_on_a_narrow_terminal(genzoo_command, monkeypatch):
+    wide = genzoo_command("list").out
+    monkeypatch.setenv("COLUMNS", "40")
+    assert genzoo_command("list").out == wide
