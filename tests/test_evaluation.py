@@ -447,6 +447,7 @@ def test_no_test_image_is_looked_at_while_training(twins, monkeypatch):
         genzoo.evaluate(run, 10)
 
 
+@pytest.mark.filterwarnings("ignore:the classifier of the evaluation is right in")  # of the images that are all black
 def test_the_classifier_and_what_counts_as_a_copy_do_not_depend_on_test_images(twins):
     results, thresholds = [], []
     for path in twins:
