@@ -38,8 +38,11 @@ class Tokenizer:
         self.size: int = max(vocabulary.values(), default=-1) + 1
         added = self._inner.get_added_tokens_decoder()
         self.special_tokens: dict[str, int] = {token.content: number for number, token in added.items()}
-        of_characters = isinstance(self._inner.model, models.WordLevel)
-        self._known = set(vocabulary) - set(self.special_tokens) if of_characters else None
+        known = set(vocabulary) - set(self.special_tokens)
+        of_words = isinstance(
+            self._inner.model, models.WordLevel
+        )  # as a folder may bring; those of ours are characters
+        self._known = known if of_words and all(len(word) == 1 for word in known) else None
         self._numbers = None if self._known is None else _by_code_point(vocabulary, self._known)
 
     @property

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from genzoo import GenzooError, Tokenizer, one_line
@@ -103,13 +104,15 @@ class PretrainedNetwork(nn.Module):
         """Load the weights of a folder. Raises `GenzooError` if any is missing."""
         try:
             with silence():
-                pretrained = AutoModelForCausalLM.from_pretrained(
+                pretrained, loading = AutoModelForCausalLM.from_pretrained(
                     folder, config=self.network.config, dtype=torch.float32, use_safetensors=True,
-                    trust_remote_code=False,
+                    trust_remote_code=False, output_loading_info=True,
                 )  # fmt: skip
             self.network.load_state_dict(pretrained.state_dict())
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise GenzooError(f"the weights in {folder} cannot be read: {one_line(error)}") from None
+        if missing := sorted(loading["missing_keys"]):
+            raise GenzooError(f"the weights in {folder} lack {missing[0]}, and {len(missing) - 1} others")
 
 
 def described_in(config: str) -> PreTrainedConfig:

@@ -43,7 +43,7 @@ def settled(config: TransformerOptions, runs_dir: str | None) -> tuple[Transform
     context_length = values.get("max_position_embeddings") or values.get("n_positions") or 1024
     if not _is_size(context_length):
         raise UsageError(f"--from {config.from_}: its context length is {context_length!r}; allowed is 1 to {MOST:,}")
-    weight_files(folder)
+    _check_weights(folder)
     layout_of(values, 0.0, f"--from {config.from_}")
     context_length = min(config.context_length, context_length)
     return replace(config, from_=str(folder), from_config=json.dumps(values), context_length=context_length), folder
@@ -210,6 +210,16 @@ def weight_files(folder: Path) -> list[Path]:
         if path.parent != folder or path.suffix != ".safetensors" or not path.is_file():
             raise UsageError(f"--from {folder} has no file {path.name}, which its {INDEX} names")
     return files
+
+
+def _check_weights(folder: Path) -> None:
+    """Raises `UsageError` if there are no safetensors in a folder, or something else by their name."""
+    for path in weight_files(folder):
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except (OSError, SafetensorError) as error:
+            raise UsageError(f"--from {folder} cannot be read: {path.name}: {one_line(error)}") from None
 
 
 def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
