@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import genzoo
@@ -84,14 +85,62 @@ sampled = set(sys.modules)
 import genzoo.training.train
 print(*sampled & {*UNUSED, "accelerate"}, *set(sys.modules) & {*UNUSED})
 """
-UNUSED = ("transformers", "torchvision", "torch._dynamo", "torch._inductor", "sympy", "diffusers", "sklearn", "scipy")
+UNUSED = (
+    "transformers", "torchvision", "torch._dynamo", "torch._inductor", "sympy", "diffusers", "torchmetrics", "sklearn",
+    "scipy", "matplotlib",
+)  # fmt: skip
 
 
 def test_models_import_nothing_that_they_do_not_use():
-    """Drawing and scoring; torch's optimisers import the compiler themselves, at their first step."""
+    """Drawing and scoring; torch's optimisers import the compiler themselves, when they are made."""
     code = f"UNUSED = {UNUSED!r}\n{MODELS}"
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (outcome.returncode, outcome.stdout.split()) == (0, []), outcome.stderr
+
+
+TRAINING = """
+torch.optim.Adam(torch.nn.Linear(1, 1).parameters())
+of_torch = unused()
+for name, options in MODELS.items():
+    genzoo.train(name, name=name, **SHORT, **options)
+assert not unused() - of_torch, unused() - of_torch
+"""
+DRAWING = """
+for name in MODELS:
+    text = name == "transformer"
+    assert len(genzoo.sample(name, 2, **({"max_new_tokens": 3} if text else {}))) == 2
+    assert not unused() and "accelerate" not in sys.modules, (name, unused())
+for name in MODELS:
+    measured = genzoo.evaluate(name, 2 if name == "transformer" else 100).measures
+    assert {measure.name for measure in measured} > {"bits_per_character" if name == "transformer" else "pair_ssim"}
+    assert not unused(), (name, unused())
+"""
+SETTING = """
+import sys, torch, genzoo
+
+SHORT = {"steps": 2, "batch_size": 4, "save_every": 0, "sample_every": 0, "threads": 1, "device": "cpu"}
+MODELS = {
+    "transformer": {"data": "t.txt", "num_layers": 1, "num_heads": 2, "hidden_size": 8, "context_length": 16},
+    "vae": {"data": "i.npz", "hidden_sizes": (8,), "latent_dim": 2},
+    "gan": {"data": "i.npz", "generator_sizes": (4,), "discriminator_sizes": (2,), "latent_dim": 2},
+    "dcgan": {"data": "i.npz", "width": 2, "latent_dim": 2},
+}
+
+def unused():
+    return {name for name in UNUSED if name in sys.modules}
+"""
+
+
+@pytest.mark.slow
+def test_trained_models_import_nothing_that_they_do_not_use(tmp_path):
+    """In processes of their own: trainings of the Transformer, the VAE and the GANs, and then samples and evaluations.
+    A training has what torch's own optimisers import when they are made, which is the compiler, and no more."""
+    (tmp_path / "t.txt").write_text("the cat sat on the mat\n" * 100, "utf-8")
+    np.savez(tmp_path / "i.npz", images=np.random.default_rng(0).integers(0, 256, (240, 16, 16), np.uint8))
+    for code in (TRAINING, DRAWING):
+        command = [sys.executable, "-c", f"UNUSED = {UNUSED!r}\n{SETTING}{code}"]
+        outcome = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=tmp_path, check=False)
+        assert outcome.returncode == 0, outcome.stderr
 
 
 @pytest.mark.parametrize(

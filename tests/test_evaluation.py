@@ -66,6 +66,21 @@ def test_the_kernel_distance_agrees_with_torchmetrics_and_has_no_bias():
     assert abs(np.mean(alike)) < 3 * np.std(alike) / 10
 
 
+@pytest.mark.parametrize("shape", [(600, 1, 28, 28), (3, 3, 11, 17)])
+def test_structural_similarity_agrees_with_torchmetrics(shape):
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    images, noise = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
+    near = (images + 0.1 * noise).clamp(0, 1)
+    flat = torch.full(shape, 0.25)
+    for other in (noise, near, flat, images):
+        theirs = structural_similarity_index_measure(images, other, data_range=1.0, reduction="none")
+        torch.testing.assert_close(measures.ssim(images, other), theirs.view(-1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(measures.ssim(flat, flat), torch.ones(shape[0]))
+    with pytest.raises(genzoo.NotMeasurable, match="it takes images of 11 pixels a side; these have 10"):
+        measures.ssim(images[..., :10], images[..., :10])
+
+
 @pytest.mark.parametrize("counts", [(1000, 1000), (300, 200)])
 def test_precision_recall_density_and_coverage_agree_with_the_reference(counts):
     real, fake = normal(counts[0], 16), normal(counts[1], 16, seed=1, mean=0.2)

@@ -246,7 +246,7 @@ def _facts(folder: RunFolder, sampling: Sampling) -> dict[str, object]:
         "training_seconds": folder.record["seconds"],
         "weights_sha256": weights["sha256"],
         "sampling": to_json(sampling.options),
-        "versions": {name: version(name) for name in ("genzoo", "torch", "numpy", "torchmetrics")},
+        "versions": {name: version(name) for name in ("genzoo", "torch", "numpy")},
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from genzoo.image.data import to_unit
 from genzoo.image.features import Features
@@ -200,14 +201,29 @@ def pair_ssim(subject: ImageSubject) -> Estimate:
 
 
 def ssim(images: Tensor, others: Tensor) -> Tensor:
-    """The structural similarity (Wang et al. 2004) of each pair of images (N, C, H, W) in [0, 1]: (N,)."""
-    from torchmetrics.functional.image import structural_similarity_index_measure
-
+    """The structural similarity (Wang et al. 2004) of each pair of images (N, C, H, W) in [0, 1]: (N,). The window is a
+    Gaussian of 11 pixels, and images are reflected at their edges."""
     if min(images.shape[2:]) < 11:
         raise NotMeasurable(f"it takes images of 11 pixels a side; these have {min(images.shape[2:])}")
     parts = zip(torch.split(images, 500), torch.split(others, 500), strict=True)
-    values = [structural_similarity_index_measure(*part, data_range=1.0, reduction="none") for part in parts]
-    return torch.cat([torch.as_tensor(part).view(-1) for part in values])
+    return torch.cat([_ssim(*part) for part in parts])
+
+
+def _ssim(x: Tensor, y: Tensor) -> Tensor:  # as torchmetrics has it, which imports transformers and torchvision
+    window = torch.exp(-torch.arange(-5.0, 6.0).square() / (2 * 1.5**2))
+    window = torch.outer(window, window)[None, None] / window.sum() ** 2  # (1, 1, 11, 11)
+
+    def around(images: Tensor) -> Tensor:
+        """The mean around each pixel."""
+        pixels = functional.pad(images, (5, 5, 5, 5), mode="reflect")
+        return functional.conv2d(pixels.flatten(0, 1)[:, None], window).view_as(images)
+
+    mu_x, mu_y = around(x), around(y)
+    variances = (around(x * x) - mu_x * mu_x).clamp_min(0) + (around(y * y) - mu_y * mu_y).clamp_min(0)
+    covariance = around(x * y) - mu_x * mu_y
+    c1, c2 = 0.01**2, 0.03**2
+    similarity = (2 * mu_x * mu_y + c1) * (2 * covariance + c2) / ((mu_x**2 + mu_y**2 + c1) * (variances + c2))
+    return similarity.flatten(1).mean(1)
 
 
 def neighbours(subject: ImageSubject) -> tuple[Tensor, Tensor, Tensor]:
