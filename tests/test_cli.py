@@ -219,7 +219,10 @@ def test_a_bare_command_shows_its_help(genzoo_command, arguments):
 
 def test_the_list_of_one_modality(genzoo_command):
     listed = genzoo_command("list", "--modality", "text")
-    assert (listed.status, [line.split()[0] for line in listed.out.splitlines()]) == (0, ["MODEL", "hmm", "transformer"])
+    assert (listed.status, [line.split()[0] for line in listed.out.splitlines()]) == (
+        0,
+        ["MODEL", "hmm", "transformer"],
+    )
     models = json.loads(genzoo_command("list", "--modality", "image", "--json").out)
     assert {"vae", "toy"} <= {model["name"] for model in models}
     assert {model["modality"] for model in models} == {"image"}

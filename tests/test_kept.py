@@ -45,6 +45,26 @@ def test_a_kept_run_is_loaded_resumed_drawn_from_and_shown(kept, tmp_path, monke
     assert any(not later[name].equal(state["model"][name]) for name in later), "it learnt nothing more"
 
 
+@pytest.mark.filterwarnings("ignore::genzoo.GenzooWarning")
+def test_a_kept_run_on_a_folder_reads_the_files_that_it_was_trained_on(tmp_path):
+    """Of a folder .txt, .md and .jsonl were read, and hidden files too, when there was no --include."""
+    path, folder = tmp_path / "runs" / "transformer", tmp_path / "texts"
+    shutil.copytree(KEPT / "0.1" / "transformer", path)
+    folder.mkdir()
+    data_of("transformer", folder)
+    (folder / "kept.txt").rename(folder / ".Kept.TXT")
+    (folder / "notes.py").write_text("# not read then", "utf-8")
+    run = RunFolder(path)
+    assert "include" not in run.record["training"]
+    run.update(training={**run.record["training"], "data": str(folder)})
+    for steps in (5, 6):  # the second is a run that names its files
+        assert genzoo.resume(RunFolder(path), steps=steps, device="cpu").step == steps
+    assert RunFolder(path).training.include
+    assert genzoo.evaluate(RunFolder(path), 2, max_new_tokens=5).measures
+    again = genzoo.train(like=RunFolder(path), steps=1, device="cpu", name="again")
+    assert again.data_spec.fingerprint == run.data_spec.fingerprint
+
+
 def test_every_family_is_kept():
     families = {spec.name for _, _, spec in registry().generators}
     assert {"dcgan", "diffusion", "gan", "transformer", "vae"} <= families & {path.name for path in RUNS}

@@ -30,7 +30,13 @@ class NoOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """The options that every training has. A modality adds those of its data in a subclass."""
+    """The options that every training has. A modality adds those of its data in a subclass.
+
+    `of_earlier_runs` are the values of options that a run which does not name them was trained with, as it is of a
+    genzoo that had no such option, where these are not the defaults.
+    """
+
+    of_earlier_runs: ClassVar[Mapping[str, object]] = {}
 
     data: str = option("", help="A data set's name, or files.")
     data_dir: str | None = option(

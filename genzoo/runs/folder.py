@@ -117,12 +117,13 @@ class RunFolder:
     def training(self) -> TrainOptions:
         """The options that every training of this modality has, as this one had them. Where the data are no longer at
         the place that they name, and lie from the run's folder as they did, that is the place."""
-        values = dict(self.record["training"])
+        kind = self.modality.train_options
+        values = {**kind.of_earlier_runs, **self.record["training"]}
         for name, steps in self.record.get("from_here", {}).items():
             moved = [(self.path / step).resolve() for step in steps]
             if not all(Path(place).exists() for place in _places(values[name])) and all(p.exists() for p in moved):
                 values[name] = ",".join(map(str, moved))
-        return build(self.modality.train_options, values, "run.json")
+        return build(kind, values, "run.json")
 
     @property
     def conditional(self) -> bool:

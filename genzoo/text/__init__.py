@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,12 +11,15 @@ from genzoo.interface.options import option
 from genzoo.interface.specs import DatasetSpec, MetricSpec, ModalitySpec, TrainOptions, WriteOptions
 
 SUFFIXES = (".txt", ".md", ".jsonl", ".csv", "*")  # the usual, and any other
+EARLIER = ("*.[tT][xX][tT]", "*.[mM][dD]", "*.[jJ][sS][oO][nN][lL]")  # of a folder, where there was no --include
 SOURCES = "a file of text, a folder of them, or several with commas between"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextTrainOptions(TrainOptions):
     """The options of trainings on text."""
+
+    of_earlier_runs: ClassVar[Mapping[str, object]] = {"include": EARLIER}
 
     data: str = option(
         "python-docs",

@@ -590,11 +590,18 @@ def pretrained_folder(folder, architecture, tokenizer_json, vocabulary, **how):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_folder_in_several_files_goes_on_and_is_exported_again(data, tmp_path, architecture):
+@pytest.mark.parametrize("source", ["run", "folder in several files"])
+def test_what_goes_on_is_resumed_exactly_and_exported_again(data, tmp_path, architecture, source):
     tokenizer = tokens.make("bytes", 256, [])
     folder = tmp_path / "pretrained"
-    plain = pretrained_folder(folder, architecture, tokenizer.json, 256, max_shard_size="20KB")
-    assert len(list(folder.glob("*.safetensors"))) > 1
+    if source == "run":
+        first = train(data, architecture=architecture, learning_rate=1e-2, tokenizer="bytes", name="pretrained")
+        genzoo.export(first, tmp_path / "exported")
+        plain = AutoModelForCausalLM.from_pretrained(tmp_path / "exported").eval()
+        folder = first.path
+    else:
+        plain = pretrained_folder(folder, architecture, tokenizer.json, 256, max_shard_size="20KB")
+        assert len(list(folder.glob("*.safetensors"))) > 1
     ids = torch.tensor([tokenizer.encode("the cat sat on")])
 
     class Stop:
@@ -602,20 +609,25 @@ def test_a_folder_in_several_files_goes_on_and_is_exported_again(data, tmp_path,
             if step == 2:
                 run.stop()
 
-    changes = {"from_": str(folder), "learning_rate": 1e-9, "dropout": 0.1}
-    whole = train(data, name="whole", **changes)
+    changes = {"from_": str(folder), "dropout": 0.1}
+    whole = train(data, name="whole", learning_rate=1e-2, **changes)
     with pytest.raises(genzoo.Interrupted):
-        train(data, name="parts", watchers=[Stop()], **changes)
+        train(data, name="parts", watchers=[Stop()], learning_rate=1e-2, **changes)
+    still = train(data, name="still", learning_rate=1e-9, **changes)
     shutil.rmtree(folder)
     parts = genzoo.resume("parts")
     one, other = (genzoo.load(run, weights="last").state_dict() for run in (whole, parts))
     assert all(torch.equal(one[key], other[key]) for key in one)
-    genzoo.export(genzoo.load(parts), to=tmp_path / "again")
-    again = AutoModelForCausalLM.from_pretrained(tmp_path / "again").eval()
+    logits = {}
     with torch.no_grad():
-        logits = plain(input_ids=ids).logits
-        assert torch.allclose(genzoo.load(parts).network(ids), logits, atol=1e-5)
-        assert torch.allclose(again(input_ids=ids).logits, logits, atol=1e-5)
+        for run in (still, parts):
+            genzoo.export(run, to=tmp_path / f"of {run.name}")
+            again = AutoModelForCausalLM.from_pretrained(tmp_path / f"of {run.name}").eval()
+            logits[run.name] = again(input_ids=ids).logits
+            assert torch.allclose(genzoo.load(run).network(ids), logits[run.name], atol=1e-5)
+        before = plain(input_ids=ids).logits
+    assert torch.allclose(logits["still"], before, atol=1e-5)
+    assert not torch.allclose(logits["parts"], before, atol=1e-2), "it learnt nothing"
 
 
 @pytest.mark.parametrize(
