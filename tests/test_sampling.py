@@ -1,6 +1,7 @@
 """Sample i is a function of (seed, i); what is written is what was drawn, and says where it came from."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -373,6 +374,24 @@ def test_verbs_take_a_run_or_its_model_and_say_what_they_cannot(coder, tmp_path)
     for source in (model, run):
         with pytest.raises(UsageError, match="'coder' cannot be exported"):
             genzoo.export(source, to=tmp_path / "out")
+    for verb in (genzoo.evaluate, genzoo.resume, genzoo.find_run, genzoo.load):
+        with pytest.raises(
+            UsageError, match=rf"^a run is needed, by its .* a Coder of the run {re.escape(str(run.path))}"
+        ):
+            verb(model)
+    with pytest.raises(UsageError, match="^a run is needed, by its name or folder; this is a Coder of the run"):
+        genzoo.compare([run, model])
+    for name in ("like", "init_from"):
+        with pytest.raises(UsageError, match="^a run is needed, by its name or folder; this is a Coder of the run"):
+            genzoo.train("coder", **{name: model})
+        assert genzoo.train("coder", **{name: run.path}).status == "finished"
+    with pytest.raises(UsageError, match="^a model is needed, by its name; this is a Coder$"):
+        genzoo.train(model)
+    with pytest.raises(UsageError, match=r"^coder: --seed is a Coder; allowed is a whole number"):
+        genzoo.train("coder", seed=model)
+    for runs, kind in ((model, "a Coder"), ("one", "a str"), ([], "an empty one")):
+        with pytest.raises(UsageError, match=f"^a list of runs is needed, each by its name or folder; this is {kind}$"):
+            genzoo.compare(runs)
     model.run = None
     with pytest.raises(UsageError, match="is of no run, whose data are needed; give a run, or what load gave"):
         genzoo.reconstruct(model)

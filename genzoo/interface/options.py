@@ -113,7 +113,9 @@ class Option:
             return tuple(self._scalar(part) for part in parts)
         except (ValueError, TypeError, OverflowError):
             shown = self.shown(value) if isinstance(value, (list, tuple)) and self.many else value
-            raise UsageError(f"{owner}: {self.flag} is {shown!r}; allowed is {self.allowed}") from None
+            plain = value is None or isinstance(value, (str, int, float, list, tuple, dict))
+            shown = repr(shown) if plain else f"a {type(value).__name__}"
+            raise UsageError(f"{owner}: {self.flag} is {shown}; allowed is {self.allowed}") from None
 
     def _parts(self, text: str) -> list[str]:
         return [text] if self.repeated else [part.strip() for part in text.split(",") if part.strip()]

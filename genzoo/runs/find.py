@@ -103,8 +103,7 @@ def find_run(
     """
     if isinstance(run, RunFolder):
         return run
-    if not isinstance(run, (str, Path)):
-        raise UsageError(f"a run is needed, by its name or folder; this is a {type(run).__name__}")
+    check_is_run(run)
     text, folder = str(run), runs_folder(runs_dir)
     for path in (Path(text).expanduser(), folder / text):
         if is_run(path):
@@ -135,6 +134,14 @@ def find_run(
     raise UsageError(f"there is no run {text!r} in {folder}; `genzoo runs` lists the {len(runs)} there")
 
 
+def check_is_run(run: object) -> None:
+    """Raises `UsageError` for what no verb takes for a run; it names the run that a model is of."""
+    if not isinstance(run, (str, Path, RunFolder)):
+        path = getattr(run, "run", None)
+        of_run = f" of the run {path}; give that" if isinstance(path, Path) else ""
+        raise UsageError(f"a run is needed, by its name or folder; this is a {type(run).__name__}{of_run}")
+
+
 def _opened(path: Path) -> RunFolder:
     """A run; warns where its run.json is no longer what genzoo wrote."""
     folder = RunFolder(path)
@@ -147,6 +154,7 @@ def _opened(path: Path) -> RunFolder:
 def find_record(run: str | Path | RunFolder, runs_dir: str | None) -> tuple[str, Json]:
     """What a run says of itself, by its name or folder or a model's name, or what a `run.json` says that lies alone,
     and a name for it. Raises `UsageError` or `GenzooError`."""
+    check_is_run(run)
     if not isinstance(run, RunFolder) and Path(run).suffix == ".json":
         file = Path(run).expanduser()
         if not is_run(file.parent) or file.name != RUN:

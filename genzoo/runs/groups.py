@@ -8,7 +8,7 @@ from pathlib import Path
 
 from genzoo.interface.errors import UsageError
 from genzoo.interface.specs import Json
-from genzoo.runs.find import find_run, runs_of_group
+from genzoo.runs.find import check_is_run, find_run, runs_of_group
 from genzoo.runs.folder import RunFolder
 
 NOT_COMPARED = ("seed", "name", "runs_dir", "data_dir")  # of the training options
@@ -46,6 +46,9 @@ def columns_of(
 ) -> list[list[RunFolder | Path]]:
     """What is to be compared, by column: a run, the file of a result, or all runs of a group. With `seeds` runs that
     differ in the seed alone are one column, and a run of a group stands for all of it. Raises `UsageError`."""
+    if isinstance(runs, str) or not isinstance(runs, Sequence) or not runs:
+        kind = "an empty one" if isinstance(runs, Sequence) and not runs else f"a {type(runs).__name__}"
+        raise UsageError(f"a list of runs is needed, each by its name or folder; this is {kind}")
     columns: list[list[RunFolder | Path]] = []
     for each in runs:
         column = _column(each, runs_dir, seeds)
@@ -59,6 +62,7 @@ def columns_of(
 
 
 def _column(run: str | Path | RunFolder, runs_dir: str | None, seeds: bool) -> list[RunFolder | Path]:
+    check_is_run(run)
     if not isinstance(run, RunFolder) and Path(run).suffix == ".json" and Path(run).is_file():
         return [Path(run)]
     group = runs_of_group(str(run), runs_dir)

@@ -91,6 +91,8 @@ def plan(
     """Decide every option: `options` (the command line, or Python), then `settings` (--set), then the file, then the
     preset, then the run that it is like or whose weights it begins with, or without one the model's defaults. A file
     that is a `run.json` is such a run. Raises `UsageError` for anything that is not allowed."""
+    if model is not None and not isinstance(model, str):
+        raise UsageError(f"a model is needed, by its name; this is a {type(model).__name__}")
     if config_file is not None and config_file.endswith(".json"):
         if like is not None:
             raise UsageError(f"--like and --config {config_file} both say which run to train again; give one")
@@ -102,7 +104,7 @@ def plan(
     from genzoo.runs.folder import check_free
 
     runs_dir = cast(str | None, asked.get("runs_dir"))
-    parent = None if asked.get("init_from") is None else find_run(str(asked["init_from"]), runs_dir)
+    parent = None if asked.get("init_from") is None else find_run(cast(str, asked["init_from"]), runs_dir)
     origin = like if like is not None else parent
     origin_name, record = ("", None) if origin is None else find_record(origin, runs_dir)
     plugin, spec = _model(model, cast(str | None, file.pop("model", None)), record, origin_name)
@@ -120,6 +122,8 @@ def plan(
             values.pop("steps", None)
             values.pop("epochs", None)
         values.update({normalise(name): value for name, value in layer.items()})
+    if parent is not None:
+        values["init_from"] = str(parent.path)
     if record is not None and preset is None:
         preset = record.get("preset")
     decided = Plan(spec, plugin, preset, *_sorted(spec, values), parent=parent)
