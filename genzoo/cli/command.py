@@ -109,6 +109,8 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         _fail("stopped", 130)
     except (MemoryError, RuntimeError, TypeError) as error:
+        if "determine home directory" in str(error):  # of pathlib, for ~name/
+            _fail("a path begins with ~ and a name that no user here has; write it out", 2)
         if "MPS" in str(
             error
         ):  # "The operator 'aten::...' is not currently implemented for the MPS device", no float64

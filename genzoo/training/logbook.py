@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genzoo.interface.errors import GenzooError
 from genzoo.interface.run import State
 
 
@@ -83,8 +84,11 @@ class Logbook:
         if self.flops_per_step and self.peak and speed:
             line["utilisation"] = speed * self.flops_per_step / self.peak
         if self._file is not None:
-            with open(self._file, "a", encoding="utf-8", newline="\n") as file:
-                file.write(json.dumps(line) + "\n")
+            try:
+                with open(self._file, "a", encoding="utf-8", newline="\n") as file:
+                    file.write(json.dumps(line) + "\n")
+            except OSError as error:
+                raise GenzooError(f"cannot write {self._file}: {error.strerror}") from None
         return line
 
     def state_dict(self) -> State:

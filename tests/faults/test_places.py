@@ -87,3 +87,10 @@ def test_what_is_left_of_a_training_that_died_before_run_json_is_no_run_to_resum
     with pytest.raises(genzoo.UsageError, match="`genzoo resume one` goes on with it"):
         plan("toy", {"name": "one"})
     assert RunFolder(run.path).status == "finished"
+
+
+def test_a_home_that_nobody_has_is_one_line(run, genzoo_command):
+    outcome = genzoo_command("sample", "one", "--out", "~nobody-is-called-so/a.png")
+    assert (outcome.status, outcome.err) == (
+        2, "genzoo: a path begins with ~ and a name that no user here has; write it out\n",
+    )  # fmt: skip
