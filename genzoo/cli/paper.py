@@ -20,7 +20,7 @@ from genzoo.runs.folder import RunFolder
 ENDINGS = (".pdf", ".svg", ".png")
 SIDES = re.compile(r"(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)")
 SMALLEST, LARGEST = 2, 100  # cm
-GENZOO = """@software{{genzoo,
+GENZOO = """@misc{{genzoo,
   title = {{genzoo: every family of generative model behind one interface}},
   author = {{{{The genzoo developers}}}},
   version = {{{version}}},
