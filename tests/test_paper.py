@@ -462,8 +462,21 @@ def test_measures_are_plotted_against_each_other(three, genzoo_command, tmp_path
     assert genzoo_command("plot", "two", "--x", "width", "--y", three.name, "--out", out).status == 0
     (row,) = read_table(out.with_suffix(".csv"))
     assert (float(row["width"]), float(row[three.name])) == (8, three.value)
-    missing = genzoo_command("plot", "two", "one", "--x", "width", "--y", three.name, "--out", out, "--overwrite")
-    assert f"run 'one' has no {three.name!r}; evaluate it first" in missing.err
+    again = ("plot", "two", "one", "--x", "width", "--y", three.name, "--out", out, "--overwrite")
+    assert "run 'one' was not measured yet; do it with: genzoo compare RUN..." in genzoo_command(*again).err
+    genzoo.evaluate("one", 20, features="random")
+    assert "these runs were measured differently" in genzoo_command(*again).err
+    genzoo.evaluate("two", 10, features="random")  # the newest, which "one" was not measured by
+    shared = genzoo.evaluate("one", features="random")
+    assert genzoo_command(*again).status == 0
+    values = {row["group"]: float(row[three.name]) for row in read_table(out.with_suffix(".csv"))}
+    (of_one,) = [m.value for m in shared.measures if m.name == three.name]
+    assert values == {"toy, width 8": three.value, "toy, width 4": of_one}
+
+
+def test_a_measure_goes_before_an_option_of_its_name(toy, genzoo_command):
+    genzoo.train("toy", name="run", steps=1)
+    assert genzoo_command("runs", "--columns", "run,precision").out.split() == ["RUN", "PRECISION", "run"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -11,7 +12,8 @@ from typing import Any
 
 from genzoo.interface.errors import GenzooError, UsageError, unknown
 from genzoo.interface.files import read_json
-from genzoo.interface.specs import check_run_name
+from genzoo.interface.specs import Json, check_run_name
+from genzoo.registry.plugins import registry
 from genzoo.runs.folder import RunFolder, is_whole
 
 LISTED = ("run", "group", "model", "data", "status", "steps", "seconds", "started")  # where no columns are asked for
@@ -48,22 +50,25 @@ COMPARED: dict[str, Callable[[Any, Any], bool]] = {
 
 class Facts(Mapping[str, Any]):
     """What is known of a run, by name, looked up when it is asked for: the names of `FACTS`, its options, and what its
-    newest evaluation measured."""
+    newest evaluation measured, or the newest of a `protocol` as `protocols` has it. An option that is called as a
+    measure of the run's kind of data (`precision`) is none of them."""
 
-    def __init__(self, run: RunFolder) -> None:
-        self._run = run
-        self._options = run.record["training"] | run.record["options"]
+    def __init__(self, run: RunFolder, protocol: str | None = None) -> None:
+        measures = measures_of(run)
+        self._run, self._protocol = run, protocol
+        self._options = {
+            name: value
+            for name, value in (run.record["training"] | run.record["options"]).items()
+            if name not in measures
+        }
         self._scores: dict[str, float] | None = None
 
     @property
     def scores(self) -> dict[str, float]:
-        """The values of the newest evaluation that can be read, by the name of the measure."""
+        """The values of the evaluation, by the name of the measure; none where there is no evaluation."""
         if self._scores is None:
-            self._scores = {}
-            for file in self._run.evaluations():
-                if content := read_json(file):
-                    self._scores = {m["name"]: m["value"] for m in content.get("measures", ())}
-                    break
+            results = [result for result in _results(self._run) if self._protocol in (None, _protocol(result))]
+            self._scores = {m["name"]: m["value"] for m in results[0].get("measures", ())} if results else {}
         return self._scores
 
     def __getitem__(self, name: str) -> Any:
@@ -78,6 +83,24 @@ class Facts(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def measures_of(run: RunFolder) -> set[str]:
+    """The names of what can be measured of a run."""
+    return {spec.name for _, spec in registry().metrics.of_modality(str(run.record["data_spec"]["modality"]))}
+
+
+def protocols(run: RunFolder) -> list[str]:
+    """How a run was measured, the newest first, as texts that are alike where results compare."""
+    return list(dict.fromkeys(_protocol(result) for result in _results(run)))
+
+
+def _results(run: RunFolder) -> list[Json]:
+    return [content for file in run.evaluations() if (content := read_json(file))]
+
+
+def _protocol(result: Json) -> str:
+    return json.dumps(result.get("protocol"), sort_keys=True)
 
 
 def listed(
@@ -96,8 +119,9 @@ def listed(
     name, descending = (sort or "").removeprefix("-"), (sort or "").startswith("-")
     entries = [(run, Facts(run)) for run in runs]
     for wanted in [*(name for name, _, _ in conditions), *([name] if sort else []), *columns]:
-        if wanted not in FACTS and entries and not any(wanted in facts for _, facts in entries):
-            raise unknown("column", wanted, {known for _, facts in entries for known in facts})
+        known = {*FACTS, *(name for run, facts in entries for name in (*facts, *measures_of(run)))}
+        if entries and wanted not in known:
+            raise unknown("column", wanted, known)
     entries = [(run, facts) for run, facts in entries if all(_holds(facts, *condition) for condition in conditions)]
     if sort:
         have = [entry for entry in entries if entry[1].get(name) is not None]

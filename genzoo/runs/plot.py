@@ -23,7 +23,7 @@ from genzoo.interface.specs import Json
 from genzoo.runs.curves import Points, curves
 from genzoo.runs.folder import UNDECIDING, RunFolder
 from genzoo.runs.groups import all_but_seed
-from genzoo.runs.manage import Facts
+from genzoo.runs.manage import Facts, measures_of, protocols
 
 FORMATS = (".pdf", ".svg", ".png")
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe & Ito 2008
@@ -142,12 +142,13 @@ def _band(series: Sequence[Points]) -> tuple[Any, Any, Any]:
 
 def plot_against(grouped: Sequence[Group], x: str, y: str, *, size: tuple[float, float]) -> Plotted:
     """Two facts of runs against each other, such as `recall` and `precision`: a point a group, the mean over its runs,
-    with a standard deviation each way. `x`, `y`: as the columns of `genzoo runs`. Raises `UsageError` for what a run
-    does not have."""
+    with a standard deviation each way. `x`, `y`: as the columns of `genzoo runs`; measures are of the newest protocol
+    that all runs were measured by. Raises `UsageError` for what a run does not have."""
+    protocol = _shared_protocol([run for group in grouped for run in group.runs], (x, y))
     figure, axes = _axes(size, _named(x), _named(y))
     rows: list[Sequence[object]] = [("group", x, f"{x}_deviation", y, f"{y}_deviation", "runs")]
     for number, group in enumerate(grouped):
-        across, up = ([_fact(run, name) for run in group.runs] for name in (x, y))
+        across, up = ([_fact(run, name, protocol) for run in group.runs] for name in (x, y))
         point = [float(np.mean(across)), float(np.mean(up))]
         spread = [float(np.std(v, ddof=1)) if len(v) > 1 else 0.0 for v in (across, up)]
         color = COLORS[number % len(COLORS)]
@@ -160,12 +161,26 @@ def plot_against(grouped: Sequence[Group], x: str, y: str, *, size: tuple[float,
     return Plotted(figure, rows)
 
 
-def _fact(run: RunFolder, name: str) -> float:
-    facts = Facts(run)
+def _shared_protocol(runs: Sequence[RunFolder], names: Sequence[str]) -> str | None:
+    """The newest protocol of the first run that the others were measured by too; None where no measure is asked for.
+    Raises `UsageError` for runs that were measured differently."""
+    if not any(name in measures_of(run) for run in runs for name in names):
+        return None
+    of_runs = [protocols(run) for run in runs]
+    for run, measured in zip(runs, of_runs, strict=True):
+        if not measured:
+            raise UsageError(f"run {run.name!r} was not measured yet; do it with: genzoo compare RUN...")
+    shared = [protocol for protocol in of_runs[0] if all(protocol in others for others in of_runs)]
+    if not shared:
+        raise UsageError("these runs were measured differently; measure them alike with: genzoo compare RUN...")
+    return shared[0]
+
+
+def _fact(run: RunFolder, name: str, protocol: str | None) -> float:
+    facts = Facts(run, protocol)
     value = facts.get(name)
     if value is None:
-        hint = "; evaluate it first" if not facts.scores else ""
-        raise UsageError(f"run {run.name!r} has no {name!r}{hint}; `genzoo runs --columns` takes what there is")
+        raise UsageError(f"run {run.name!r} has no {name!r}; `genzoo runs --columns` takes what there is")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise UsageError(f"{name} of run {run.name!r} is {value!r}, which is no number to plot")
     return float(value)
