@@ -16,6 +16,7 @@ from genzoo import Evaluation, GenzooError, GenzooWarning, Measured, RunFolder, 
 from genzoo.evaluation import report
 from genzoo.runs import checkpoint
 from genzoo.runs.manage import size_of
+from genzoo.runs.plot import titled
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -472,6 +473,14 @@ def test_measures_are_plotted_against_each_other(three, genzoo_command, tmp_path
     values = {row["group"]: float(row[three.name]) for row in read_table(out.with_suffix(".csv"))}
     (of_one,) = [m.value for m in shared.measures if m.name == three.name]
     assert values == {"toy, width 8": three.value, "toy, width 4": of_one}
+
+
+def test_axes_have_units():
+    names = ("seconds", "precision", "nll", "frechet_distance", "size", "latent_dim")
+    assert [titled(name, "image") for name in names] == [
+        "training time (s)", "precision (share)", "nll (nats an example)", "frechet distance", "size (bytes)",
+        "latent dim",
+    ]  # fmt: skip
 
 
 def test_a_measure_goes_before_an_option_of_its_name(toy, genzoo_command):

@@ -20,6 +20,7 @@ from genzoo.interface.errors import UsageError, unknown
 from genzoo.interface.files import write_file
 from genzoo.interface.provenance import Facts as Provenance
 from genzoo.interface.specs import Json
+from genzoo.registry.plugins import registry
 from genzoo.runs.curves import Points, curves
 from genzoo.runs.folder import UNDECIDING, RunFolder
 from genzoo.runs.groups import all_but_seed
@@ -37,7 +38,7 @@ STYLE: Any = {
 }  # fmt: skip
 WIDE = 28  # characters of a line of a legend
 AXES = {"step": "training step", "seconds": "training time (s)"}
-UNITS = {"sampling_seconds": "s", "training_seconds": "s", "seconds": "s", "size": "bytes"}
+UNITS = {"size": "bytes"}
 UNNAMED = {*UNDECIDING, "seed", "init_from"} - {"steps"}  # options that a line is not called after
 
 
@@ -145,7 +146,8 @@ def plot_against(grouped: Sequence[Group], x: str, y: str, *, size: tuple[float,
     with a standard deviation each way. `x`, `y`: as the columns of `genzoo runs`; measures are of the newest protocol
     that all runs were measured by. Raises `UsageError` for what a run does not have."""
     protocol = _shared_protocol([run for group in grouped for run in group.runs], (x, y))
-    figure, axes = _axes(size, _named(x), _named(y))
+    modality = grouped[0].runs[0].data_spec.modality
+    figure, axes = _axes(size, titled(x, modality), titled(y, modality))
     rows: list[Sequence[object]] = [("group", x, f"{x}_deviation", y, f"{y}_deviation", "runs")]
     for number, group in enumerate(grouped):
         across, up = ([_fact(run, name, protocol) for run in group.runs] for name in (x, y))
@@ -186,8 +188,11 @@ def _fact(run: RunFolder, name: str, protocol: str | None) -> float:
     return float(value)
 
 
-def _named(name: str) -> str:
-    return name.replace("_", " ") + (f" ({UNITS[name]})" if name in UNITS else "")
+def titled(name: str, modality: str) -> str:
+    """The title of an axis: a fact or a measure of a kind of data, with its unit."""
+    units = {spec.name: spec.unit for _, spec in registry().metrics.of_modality(modality)}
+    unit = units.get(name) or UNITS.get(name, "")
+    return AXES.get(name) or name.replace("_", " ") + (f" ({unit})" if unit else "")
 
 
 def _wrapped(name: str) -> str:
