@@ -44,6 +44,7 @@ def trained(monkeypatch):
 def test_each_run_of_a_group_is_that_of_its_seed(genzoo_command):
     runs = genzoo.train_seeds("toy", 2, seed=3, name="g", **SMALL)
     assert [(run.name, run.group, run.training.seed) for run in runs] == [("g-seed3", "g", 3), ("g-seed4", "g", 4)]
+    assert genzoo_command("cite", "g").out == genzoo_command("cite", "toy").out
     alone = genzoo.train("toy", seed=4, name="alone", **SMALL)
     assert alone.group is None
     assert alone.weights()["sha256"] == runs[1].weights()["sha256"] != runs[0].weights()["sha256"]

@@ -14,7 +14,7 @@ from PIL import Image
 import genzoo
 from genzoo import Evaluation, GenzooError, GenzooWarning, Measured, RunFolder, UsageError
 from genzoo.evaluation import report
-from genzoo.runs import checkpoint
+from genzoo.runs import checkpoint, manage
 from genzoo.runs.manage import size_of
 from genzoo.runs.plot import titled
 
@@ -361,12 +361,25 @@ def test_what_is_outside_held_or_a_model_is_not_touched(three, genzoo_command, t
     assert (outside / "run.json").is_file()
 
 
-def test_a_removal_that_was_killed_leaves_no_run_and_goes_with_the_next(three, genzoo_command):
+def killed(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_removal_that_was_killed_leaves_no_run_and_goes_with_the_next(three, genzoo_command, monkeypatch):
     runs = genzoo.find_run("one").path.parent
-    os.rename(runs / "one", runs / ".one.123")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("shutil.rmtree", killed)
+        manage.remove(genzoo.find_run("one"))
     assert {run.name for run in genzoo.list_runs()} == {"two", "three"}
     genzoo_command("rm", "two", "--yes")
     assert [path.name for path in runs.iterdir()] == ["three"]
+
+
+def test_a_removal_touches_no_hidden_folder_of_anyone_else(three, genzoo_command):
+    runs = genzoo.find_run("one").path.parent
+    os.rename(runs / "one", runs / ".one.123")
+    genzoo_command("rm", "two", "--yes")
+    assert {path.name for path in runs.iterdir()} == {".one.123", "three"}
 
 
 def test_a_finished_run_keeps_one_checkpoint_and_a_stopped_one_two(toy, monkeypatch):

@@ -30,8 +30,9 @@ def prune_command(runs: tuple[str, ...], yes: bool, dry_run: bool, runs_dir: str
     RUN may be a group.
     """
     folders = exact_runs(runs, runs_dir)
-    sizes = {f.name: sum(map(manage.size_of, manage.prunable(f))) for f in folders}
-    lines = [f"{f.name}: {len(manage.prunable(f))} checkpoints, {manage.in_bytes(sizes[f.name])}" for f in folders]
+    prunable = {folder.name: manage.prunable(folder) for folder in folders}
+    sizes = {name: sum(map(manage.size_of, checkpoints)) for name, checkpoints in prunable.items()}
+    lines = [f"{name}: {len(prunable[name])} checkpoints, {manage.in_bytes(size)}" for name, size in sizes.items()]
     if _agreed(lines, sum(sizes.values()), yes=yes, dry_run=dry_run, as_json=as_json):
         sizes = {folder.name: manage.prune(folder) for folder in folders}
     _report(sizes, dry_run=dry_run, as_json=as_json)

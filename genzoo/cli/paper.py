@@ -14,7 +14,7 @@ from genzoo.interface.specs import check_file_name
 from genzoo.interface.version import __version__
 from genzoo.registry.plugins import registry
 from genzoo.runs.curves import curves
-from genzoo.runs.find import find_run, runs_of_group
+from genzoo.runs.find import find_runs
 from genzoo.runs.folder import RunFolder
 
 ENDINGS = (".pdf", ".svg", ".png")
@@ -55,8 +55,7 @@ def plot_command(
     Runs that differ in their seed alone are one line, their mean, in a band of a standard deviation. The data lie
     beside the figure as CSV.
     """
-    named = [runs_of_group(run, runs_dir) or [find_run(run, runs_dir, any_status=True)] for run in dict.fromkeys(runs)]
-    folders = [folder for group in named for folder in group]
+    folders = [folder for run in dict.fromkeys(runs) for folder in find_runs(run, runs_dir, any_status=True)]
     path, sides = _path(out, overwrite), _sides(size)
     y = y or _logged_by_all(folders)
     logged = any(y in curves(folder) for folder in folders)
@@ -107,13 +106,13 @@ def _logged_by_all(folders: list[RunFolder]) -> str:
 @click.argument("runs", nargs=-1, metavar="[RUN]...", shell_complete=complete_run)
 @runs_dir_option
 def cite_command(runs: tuple[str, ...], runs_dir: str | None) -> None:
-    """Print BibTeX of genzoo and of the papers of runs' models. RUN may be a model's name."""
+    """Print BibTeX of genzoo and of the papers of runs' models. RUN may be a group, or a model's name."""
     entries = [GENZOO.format(version=__version__)]
     for run in runs:
         if run in registry().generators.names():
             spec = registry().generators.get(run)[1]
         else:
-            spec = find_run(run, runs_dir, any_status=True).spec()[0]
+            spec = find_runs(run, runs_dir, any_status=True)[0].spec()[0]
         entries.append(spec.bibtex.strip() or _misc(spec.name, spec.paper))
     show(printable("\n\n".join(entry for entry in dict.fromkeys(entries) if entry), "\n"))
 

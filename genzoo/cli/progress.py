@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from genzoo.cli.output import printable, say
 from genzoo.interface.specs import VALIDATION
+from genzoo.runs.curves import is_measured
 
 if TYPE_CHECKING:
     from genzoo.interface.run import Run
@@ -52,8 +53,7 @@ class Watched:
 
 def losses(values: dict[str, float]) -> str:
     """The logged values as text."""
-    measured = {k: v for k, v in values.items() if k not in ("step", "seconds") and not k.endswith(PER_SECOND)}
-    return "  ".join(f"{name} {value:.4g}" for name, value in measured.items())
+    return "  ".join(f"{name} {value:.4g}" for name, value in values.items() if is_measured(name))
 
 
 def speed(values: dict[str, float]) -> str:

@@ -41,7 +41,6 @@ from genzoo.runs.folder import RunFolder
 if TYPE_CHECKING:
     from genzoo.interface.generator import Generator
 
-IN_A_ROW = 8  # examples above what a model makes of them
 PROMPT = "prompt"  # the sampling option that may come from standard input
 
 

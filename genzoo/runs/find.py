@@ -89,8 +89,16 @@ def runs_and_broken(runs_dir: str | None = None) -> tuple[list[RunFolder], dict[
 
 def runs_of_group(name: str, runs_dir: str | None = None) -> list[RunFolder]:
     """The runs of a group in the folder of runs, by seed; none if there is no such group."""
-    runs = [run for run in list_runs(runs_dir) if run.group == name]
-    return sorted(runs, key=lambda run: run.record["training"]["seed"])
+    return _of_group(name, list_runs(runs_dir))
+
+
+def _of_group(name: str, runs: Sequence[RunFolder]) -> list[RunFolder]:
+    return sorted((run for run in runs if run.group == name), key=lambda run: run.record["training"]["seed"])
+
+
+def find_runs(run: str | Path | RunFolder, runs_dir: str | None = None, *, any_status: bool = False) -> list[RunFolder]:
+    """The runs of a group, or the one that `find_run` finds. Raises `UsageError`."""
+    return runs_of_group(str(run), runs_dir) or [find_run(run, runs_dir, any_status=any_status)]
 
 
 def find_run(
@@ -108,10 +116,10 @@ def find_run(
     for path in (Path(text).expanduser(), folder / text):
         if is_run(path):
             return _opened(path)
-    if group := runs_of_group(text, runs_dir):
+    runs = list_runs(runs_dir)
+    if group := _of_group(text, runs):
         names = ", ".join(run.name for run in group)
         raise UsageError(f"{text!r} is a group of {len(group)} runs; give one of them: {names}")
-    runs = list_runs(runs_dir)
     of_model = [r for r in runs if text in (r.model, f"{r.record.get('plugin')}/{r.model}")]
     for candidate in of_model:
         if any_status or (candidate.status == "finished") != to_resume:
@@ -190,10 +198,10 @@ def exact_run(run: str, runs_dir: str | None) -> RunFolder:
     folder, path = runs_folder(runs_dir), Path(run).expanduser()
     path = path if is_run(path) else folder / run
     if not is_run(path):
-        names = [candidate.name for candidate in list_runs(runs_dir)]
-        if any(run == candidate.model for candidate in list_runs(runs_dir)):
+        runs = list_runs(runs_dir)
+        if any(run == candidate.model for candidate in runs):
             raise UsageError(f"{run!r} is a model; name the run, as `genzoo runs` lists it")
-        raise unknown("run", run, names)
+        raise unknown("run", run, [candidate.name for candidate in runs])
     exact = RunFolder(path)
     check_idle(exact, folder)
     return exact

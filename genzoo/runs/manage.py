@@ -16,6 +16,7 @@ from genzoo.interface.specs import Json, check_run_name
 from genzoo.registry.plugins import registry
 from genzoo.runs.folder import RunFolder, is_whole
 
+REMOVED = ".removed"  # ends the name of a folder that is being removed
 LISTED = ("run", "group", "model", "data", "status", "steps", "seconds", "started")  # where no columns are asked for
 FACTS: dict[str, Callable[[RunFolder], Any]] = {
     "run": lambda run: run.name,
@@ -119,9 +120,8 @@ def listed(
     name, descending = (sort or "").removeprefix("-"), (sort or "").startswith("-")
     entries = [(run, Facts(run)) for run in runs]
     for wanted in [*(name for name, _, _ in conditions), *([name] if sort else []), *columns]:
-        known = {*FACTS, *(name for run, facts in entries for name in (*facts, *measures_of(run)))}
-        if entries and wanted not in known:
-            raise unknown("column", wanted, known)
+        if entries and not any(wanted in facts or wanted in measures_of(run) for run, facts in entries):
+            raise unknown("column", wanted, {name for run, facts in entries for name in (*facts, *measures_of(run))})
     entries = [(run, facts) for run, facts in entries if all(_holds(facts, *condition) for condition in conditions)]
     if sort:
         have = [entry for entry in entries if entry[1].get(name) is not None]
@@ -194,7 +194,7 @@ def remove(run: RunFolder) -> int:
     with run.hold():
         freed = size_of(run.path)
     _vanish(run.path)
-    for leftover in run.path.parent.glob(".*.[0-9]*"):
+    for leftover in run.path.parent.glob(f".*.[0-9]*{REMOVED}"):
         shutil.rmtree(leftover, ignore_errors=True)
     return freed
 
@@ -229,7 +229,7 @@ def note(run: RunFolder, text: str) -> None:
 
 def _vanish(folder: Path) -> None:
     """Remove a folder so that a kill in the middle leaves none that looks whole: it is renamed before."""
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}{REMOVED}")
     try:
         os.rename(folder, aside)
         shutil.rmtree(aside)

@@ -43,7 +43,7 @@ UNNAMED = {*UNDECIDING, "seed", "init_from"} - {"steps"}  # options that a line 
 
 
 @dataclass(frozen=True)
-class Group:
+class Series:
     """Runs that differ in their seed alone, and what they are called together."""
 
     name: str
@@ -58,16 +58,16 @@ class Plotted:
     rows: Sequence[Sequence[object]]
 
 
-def groups(runs: Sequence[RunFolder], *, apart: bool = False) -> list[Group]:
+def groups(runs: Sequence[RunFolder], *, apart: bool = False) -> list[Series]:
     """The runs that differ in the seed alone, together; or each `apart`. They are called after their group or model,
     where no others are of that, else after the options in which they differ."""
     if apart:
-        return [Group(run.name, [run]) for run in runs]
+        return [Series(run.name, [run]) for run in runs]
     together: dict[str, list[RunFolder]] = {}
     for run in runs:
         together.setdefault(json.dumps(all_but_seed(run), sort_keys=True), []).append(run)
     members = list(together.values())
-    return [Group(_title(same, members), same) for same in members]
+    return [Series(_title(same, members), same) for same in members]
 
 
 def _training(run: RunFolder) -> Json:
@@ -92,7 +92,7 @@ def _title(same: Sequence[RunFolder], members: Sequence[Sequence[RunFolder]]) ->
 # Curves
 
 
-def plot_curves(grouped: Sequence[Group], value: str, *, x: str = "step", size: tuple[float, float]) -> Plotted:
+def plot_curves(grouped: Sequence[Series], value: str, *, x: str = "step", size: tuple[float, float]) -> Plotted:
     """One logged value over the steps or the seconds of training: a line a group, the mean over its runs, in a band of
     a standard deviation.
 
@@ -141,7 +141,7 @@ def _band(series: Sequence[Points]) -> tuple[Any, Any, Any]:
 # Two measures
 
 
-def plot_against(grouped: Sequence[Group], x: str, y: str, *, size: tuple[float, float]) -> Plotted:
+def plot_against(grouped: Sequence[Series], x: str, y: str, *, size: tuple[float, float]) -> Plotted:
     """Two facts of runs against each other, such as `recall` and `precision`: a point a group, the mean over its runs,
     with a standard deviation each way. `x`, `y`: as the columns of `genzoo runs`; measures are of the newest protocol
     that all runs were measured by. Raises `UsageError` for what a run does not have."""

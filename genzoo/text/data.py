@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from genzoo.interface.dataset import Batch, Dataset, Part, Progress, Share, silent, to_device
-from genzoo.interface.errors import GenzooError, UsageError
+from genzoo.interface.errors import UsageError
 from genzoo.interface.specs import DataSpec
 from genzoo.text.sources import Survey, survey
 from genzoo.text.tokens import Tokenizer
@@ -54,10 +54,7 @@ class TextData:
         Raises `GenzooError` if it is empty.
         """
         pieces = partial(_whole, text) if isinstance(text, str) else text
-        result = survey(pieces(), progress, total)
-        if result is None:
-            raise GenzooError("the data hold no text")
-        return text_of(result, pieces)
+        return text_of(survey(pieces(), progress, total), pieces)
 
     def ends(self) -> dict[Part, tuple[int, int]]:
         """The characters of each part, from and to."""

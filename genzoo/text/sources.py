@@ -58,9 +58,9 @@ class Survey:
     pieces: tuple[str, ...] | None
 
 
-def survey(pieces: Iterable[str], progress: Callable[[str, int, int], None], total: int) -> Survey | None:
-    """Read a text once; `total` is about how many bytes it has. None for one of fewer than three characters. Raises
-    `GenzooError` for what is no text."""
+def survey(pieces: Iterable[str], progress: Callable[[str, int, int], None], total: int) -> Survey:
+    """Read a text once; `total` is about how many bytes it has. Raises `GenzooError` for one of fewer than three
+    characters, and for what is no text."""
     digest, alphabet, count, done = hashlib.sha256(), set[str](), 0, 0
     held: list[str] | None = []
     for piece in pieces:
@@ -74,7 +74,7 @@ def survey(pieces: Iterable[str], progress: Callable[[str, int, int], None], tot
             held.append(piece)
         progress("reading text (bytes)", min(done, total), total)
     if count < 3:
-        return None
+        raise GenzooError("the data hold no text")
     return Survey(count, digest.hexdigest(), frozenset(alphabet), None if held is None else tuple(held))
 
 
@@ -121,10 +121,7 @@ class Sources:
         key = (*map(stamp, self.files), self.options.encoding, self.options.text_field)
         if key not in _surveyed:
             _surveyed.clear()
-            result = survey(self.pieces(), progress, self.size)
-            if result is None:
-                raise GenzooError("the data hold no text")
-            _surveyed[key] = result, frozenset(self.roles)
+            _surveyed[key] = survey(self.pieces(), progress, self.size), frozenset(self.roles)
         result, roles = _surveyed[key]
         self.roles.update(roles)
         return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from genzoo.registry.data import locate
 from genzoo.runs.find import data_place, find_run, new_name, runs_folder
 from genzoo.runs.folder import RunFolder, is_run
 from genzoo.runs.groups import NOT_COMPARED, Group, seeds_of
+from genzoo.runs.manage import remove
 from genzoo.training.plan import Plan, plan, plan_resume
 from genzoo.training.train import carry_out
 
@@ -108,7 +108,7 @@ def _of_seed(model: Plan, seed: int, folder: Path, changes: Mapping[str, Any] | 
             return run
         if run.checkpoints() or run.is_held():
             return plan_resume(run, **(changes or dict.fromkeys(("steps", "device", "threads"))))
-        shutil.rmtree(path)  # it was stopped before its first checkpoint
+        remove(run)  # it was stopped before its first checkpoint
     return replace(model, training=replace(model.training, seed=seed, name=path.name))
 
 
