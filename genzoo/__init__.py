@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from genzoo.interface import distances as distances
     from genzoo.interface import folders as folders
     from genzoo.interface import provenance as provenance
+    from genzoo.interface import sets as sets
     from genzoo.interface.dataset import Batch as Batch
     from genzoo.interface.dataset import Dataset as Dataset
     from genzoo.interface.dataset import Part as Part
@@ -212,7 +213,7 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _MODULES = {  # public as a whole
     "kernels": "kernels",
-    **{name: f"interface.{name}" for name in ("distances", "folders", "provenance")},
+    **{name: f"interface.{name}" for name in ("distances", "folders", "provenance", "sets")},
 }
 
 __all__ = ["__version__", *_MODULE_OF, *_MODULES]

@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from genzoo.image.data import to_unit
 from genzoo.image.features import Features
-from genzoo.interface import distances
+from genzoo.interface import distances, sets
 from genzoo.interface.generator import Generator, ability, log_likelihood
-from genzoo.interface.measures import Estimate, NotMeasurable, Subject, mean
+from genzoo.interface.measures import Estimate, NotMeasurable, mean
 from genzoo.interface.randomness import derive_seed, seeded
 
 NEIGHBOURS = 5  # of precision, recall, density and coverage
@@ -30,7 +30,7 @@ SURE = 0.9
 
 
 @dataclass(eq=False)
-class ImageSet:
+class ImageSet(sets.ExampleSet):
     """Images to measure, uint8 (N, C, H, W), and what is made of them at need."""
 
     images: Tensor
@@ -46,39 +46,13 @@ class ImageSet:
         """As the extractor has them, (N, D), float64."""
         return self.extractor.of(self.images)
 
-    @cached_property
-    def probabilities(self) -> Tensor:
-        """What the classifier gives each class, (N, K). Raises `NotMeasurable` if there is none."""
-        probabilities = self.extractor.probabilities(self.features)
-        if probabilities is None:
-            raise NotMeasurable(f"the features {self.extractor.name} know no classes")
-        return probabilities
-
     def __len__(self) -> int:
         return len(self.images)
 
 
 @dataclass(eq=False, kw_only=True)
-class ImageSubject(Subject):
-    """What a measure of images sees: samples, and what they are held against.
-
-    Attributes:
-        data: what the data are like.
-        seed: of the protocol; `rng` makes random numbers of it.
-        model: what made the samples; None for real data and baselines.
-        samples: what is measured.
-        train, validation, test: the data, up to as many as the protocol takes.
-        train_index: where `samples` are themselves training images, which of them, int64 (N,).
-        labels, test_labels: the class each sample was asked to be of, and that of each test image; or None.
-    """
-
-    samples: ImageSet
-    train: ImageSet
-    validation: ImageSet
-    test: ImageSet
-    train_index: Tensor | None = None
-    labels: Tensor | None = None
-    test_labels: Tensor | None = None
+class ImageSubject(sets.SetSubject[ImageSet]):
+    """What a measure of images sees: samples, and what they are held against."""
 
     def resampled(self, rows: Tensor, purpose: str) -> list[Tensor]:
         """`DRAWS` draws of as many rows with replacement (the bootstrap)."""
@@ -151,10 +125,7 @@ def two_sample_accuracy(subject: ImageSubject) -> Estimate:
 
 # Classes
 
-
-def class_shares(subject: ImageSubject) -> Tensor:
-    """The share of each class among the samples, (K,)."""
-    return distances.shares(subject.samples.probabilities.argmax(1), len(subject.data.classes))
+label_accuracy, mean_confidence = sets.label_agreement, sets.mean_confidence
 
 
 def class_distance(subject: ImageSubject) -> Estimate:
@@ -163,20 +134,11 @@ def class_distance(subject: ImageSubject) -> Estimate:
     wanted = distances.shares(subject.test.probabilities.argmax(1), count)
     drawn = subject.resampled(subject.samples.probabilities.argmax(1), "classes")
     spread = [float((distances.shares(classes, count) - wanted).abs().sum() / 2) for classes in drawn]
-    return Estimate(float((subject.once(class_shares) - wanted).abs().sum() / 2), float(np.std(spread, ddof=1)))
-
-
-def mean_confidence(subject: ImageSubject) -> Estimate:
-    return mean(subject.samples.probabilities.max(1).values)
+    return Estimate(float((subject.once(sets.class_shares) - wanted).abs().sum() / 2), float(np.std(spread, ddof=1)))
 
 
 def confident(subject: ImageSubject) -> Estimate:
     return mean((subject.samples.probabilities.max(1).values > SURE).double())
-
-
-def label_accuracy(subject: ImageSubject) -> Estimate:
-    assert subject.labels is not None, "a conditional model's samples have labels"
-    return mean((subject.samples.probabilities.argmax(1) == subject.labels).double())
 
 
 # Samples among themselves, and the training images

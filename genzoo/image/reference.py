@@ -15,11 +15,12 @@ from torch import Tensor
 
 from genzoo.image.data import ImageData, to_bytes, to_unit
 from genzoo.image.features import Features
-from genzoo.image.measures import ImageSet, ImageSubject, class_shares, neighbours
+from genzoo.image.measures import ImageSet, ImageSubject, neighbours
 from genzoo.image.write import write_grid
+from genzoo.interface import sets
 from genzoo.interface.errors import GenzooWarning, UsageError
 from genzoo.interface.generator import Generator
-from genzoo.interface.measures import EvaluationRequest, NotMeasurable, Reference
+from genzoo.interface.measures import EvaluationRequest
 from genzoo.interface.randomness import derive_seed, permutation
 from genzoo.interface.specs import DataSpec, ModalitySpec
 
@@ -30,7 +31,7 @@ DOUBTFUL = 0.75  # a classifier that is right less often says little of what it 
 NEIGHBOURS_SHOWN = 8  # samples whose nearest training images are shown
 
 
-class ImageReference(Reference[ImageSubject]):
+class ImageReference(sets.SetReference[ImageSubject]):
     """Images; `floor` holds training images against test images."""
 
     columns = {"floor": "real data", "baseline": "Gaussian", "noise": "noisy data"}  # noqa: RUF012
@@ -38,10 +39,6 @@ class ImageReference(Reference[ImageSubject]):
         "what as many training images score (real data), a Gaussian fitted to their pixels, and training images with"
         " noise"
     )
-
-    def __init__(self, floor: ImageSubject, protocol: Mapping[str, object], heading: str, spec: ModalitySpec) -> None:
-        self.floor, self.protocol, self.heading, self.count = floor, protocol, heading, len(floor.samples)
-        self.spec = spec
 
     def subject(self, samples: Tensor, labels: Tensor | None, model: Generator) -> ImageSubject:
         return self.against(to_bytes(samples), model=model, labels=labels)
@@ -55,13 +52,6 @@ class ImageReference(Reference[ImageSubject]):
         correlated = gaussian(self.floor.train.images[:MOST], len(real), rng)
         noisy = with_noise(real, rng)
         return {"floor": self.floor, "baseline": self.against(correlated), "noise": self.against(noisy)}
-
-    def facts(self, subject: ImageSubject) -> dict[str, object]:
-        try:
-            shares = subject.once(class_shares).tolist()
-        except NotMeasurable:
-            return {}
-        return {"class_shares": dict(zip(subject.data.classes, (round(share, 6) for share in shares), strict=True))}
 
     def illustrate(self, subject: ImageSubject, folder: Path, facts: Mapping[str, object]) -> None:
         """A grid of as many samples as are drawn by default, and samples beside what is nearest to them among the

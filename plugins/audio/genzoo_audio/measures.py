@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import genzoo
-from genzoo import Estimate, Features, NotMeasurable, Subject, distances, mean
+from genzoo import Estimate, Features, NotMeasurable, distances, mean, sets
 from genzoo_audio import spectrograms
 from genzoo_audio.features import pictures
 from genzoo_audio.spectrograms import DECIBELS, FLOOR, Mel, griffin_lim
@@ -24,7 +24,7 @@ AT_A_TIME = 50
 
 
 @dataclass(eq=False)
-class AudioSet:
+class AudioSet(sets.ExampleSet):
     """Recordings to measure, float32 (N, C, T) in [-1, 1], and what is made of them at need."""
 
     waves: Tensor
@@ -48,14 +48,6 @@ class AudioSet:
         return torch.cat([self.extractor.of((part * 255).round().to(torch.uint8)) for part in parts])
 
     @cached_property
-    def probabilities(self) -> Tensor:
-        """What the classifier gives each class, (N, K). Raises `NotMeasurable` if there is none."""
-        probabilities = self.extractor.probabilities(self.features)
-        if probabilities is None:
-            raise NotMeasurable(f"the features {self.extractor.name} know no classes")
-        return probabilities
-
-    @cached_property
     def loudness(self) -> Tensor:
         """The root mean square of each, in dB of full scale, (N,)."""
         return 10 * self.waves.square().mean((1, 2)).clamp_min(FLOOR**2).log10()
@@ -70,23 +62,8 @@ class AudioSet:
 
 
 @dataclass(eq=False, kw_only=True)
-class AudioSubject(Subject):
-    """What a measure of recordings sees: samples, and what they are held against.
-
-    Attributes:
-        samples: what is measured.
-        train, validation, test: the data, up to as many as the protocol takes.
-        train_index: where `samples` are themselves training recordings, which of them, int64 (N,).
-        labels, test_labels: the class each sample was asked to be of, and that of each test recording; or None.
-    """
-
-    samples: AudioSet
-    train: AudioSet
-    validation: AudioSet
-    test: AudioSet
-    train_index: Tensor | None = None
-    labels: Tensor | None = None
-    test_labels: Tensor | None = None
+class AudioSubject(sets.SetSubject[AudioSet]):
+    """What a measure of recordings sees: samples, and what they are held against."""
 
     def spread(self, purpose: str, value: Callable[[Tensor, Tensor], float], one: Tensor, other: Tensor) -> float:
         """The standard error of a value of two sets of rows, by the bootstrap."""
@@ -109,15 +86,7 @@ def frechet_distance(subject: AudioSubject) -> Estimate:
 
 # Classes
 
-
-def class_shares(subject: AudioSubject) -> Tensor:
-    """The share of each class among the samples, (K,)."""
-    return distances.shares(subject.samples.probabilities.argmax(1), len(subject.data.classes))
-
-
-def label_agreement(subject: AudioSubject) -> Estimate:
-    assert subject.labels is not None, "a conditional model's samples have labels"
-    return mean((subject.samples.probabilities.argmax(1) == subject.labels).double())
+label_agreement, mean_confidence = sets.label_agreement, sets.mean_confidence
 
 
 def class_distance(subject: AudioSubject) -> Estimate:
@@ -129,10 +98,6 @@ def class_distance(subject: AudioSubject) -> Estimate:
 
     samples, test = (part.probabilities.argmax(1) for part in (subject.samples, subject.test))
     return Estimate(value(samples, test), subject.spread("classes", value, samples, test))
-
-
-def mean_confidence(subject: AudioSubject) -> Estimate:
-    return mean(subject.samples.probabilities.max(1).values)
 
 
 # Loudness and silence

@@ -3,7 +3,6 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,13 @@ from genzoo import (
     Facts,
     Generator,
     ModalitySpec,
-    NotMeasurable,
     Part,
-    Reference,
     UsageError,
+    sets,
 )
 from genzoo_audio import write
 from genzoo_audio.data import AudioData
-from genzoo_audio.measures import AudioSet, AudioSubject, class_shares, heard
+from genzoo_audio.measures import AudioSet, AudioSubject, heard
 from genzoo_audio.spectrograms import Mel
 
 MOST = 1000  # samples and test recordings, if no number is given
@@ -34,7 +32,7 @@ SAMPLES_AT_MOST = 300_000_000  # of the recordings of a part that are looked at
 SHOWN = 16
 
 
-class AudioReference(Reference[AudioSubject]):
+class AudioReference(sets.SetReference[AudioSubject]):
     """Recordings; `floor` holds training recordings against test recordings."""
 
     columns = {"floor": "real data", "griffin_lim": "Griffin-Lim", "noise": "shaped noise"}  # noqa: RUF012
@@ -42,10 +40,6 @@ class AudioReference(Reference[AudioSubject]):
         "what as many training recordings score (real data), the same through log-mel spectrograms and Griffin-Lim with"
         " 32 iterations, and noise with their average spectrum"
     )
-
-    def __init__(self, floor: AudioSubject, protocol: Mapping[str, object], heading: str, spec: ModalitySpec) -> None:
-        self.floor, self.protocol, self.heading, self.count = floor, protocol, heading, len(floor.samples)
-        self.spec = spec
 
     def subject(self, samples: Tensor, labels: Tensor | None, model: Generator) -> AudioSubject:
         return self.against(samples, model=model, labels=labels)
@@ -60,13 +54,6 @@ class AudioReference(Reference[AudioSubject]):
         copies = heard(real.flatten(0, 1), mel, self.floor.rng("griffin-lim of training")).view_as(real)
         noise = shaped_noise(real, self.floor.rng("noise"))
         return {"floor": self.floor, "griffin_lim": self.against(copies), "noise": self.against(noise)}
-
-    def facts(self, subject: AudioSubject) -> dict[str, object]:
-        try:
-            shares = subject.once(class_shares).tolist()
-        except NotMeasurable:
-            return {}
-        return {"class_shares": dict(zip(subject.data.classes, (round(share, 6) for share in shares), strict=True))}
 
     def illustrate(self, subject: AudioSubject, folder: Path, facts: Facts) -> None:
         count = self.spec.default_count(subject.data, subject.labels is not None)
