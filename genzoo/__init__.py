@@ -33,8 +33,11 @@ if TYPE_CHECKING:
     from genzoo.interface.dataset import Dataset as Dataset
     from genzoo.interface.dataset import Part as Part
     from genzoo.interface.dataset import Progress as Progress
+    from genzoo.interface.dataset import Readable as Readable
     from genzoo.interface.dataset import Share as Share
+    from genzoo.interface.dataset import check_labels as check_labels
     from genzoo.interface.dataset import fingerprint as fingerprint
+    from genzoo.interface.dataset import select as select
     from genzoo.interface.dataset import silent as silent
     from genzoo.interface.dataset import to_device as to_device
     from genzoo.interface.dataset import validation_cut as validation_cut
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from genzoo.interface.errors import Skip as Skip
     from genzoo.interface.errors import UsageError as UsageError
     from genzoo.interface.errors import one_line as one_line
+    from genzoo.interface.errors import some_of as some_of
     from genzoo.interface.files import class_folders as class_folders
     from genzoo.interface.files import write_file as write_file
     from genzoo.interface.files import write_folder as write_folder
@@ -71,8 +75,10 @@ if TYPE_CHECKING:
     from genzoo.interface.modality import SampleSpace as SampleSpace
     from genzoo.interface.options import option as option
     from genzoo.interface.parsing import parse_json as parse_json
+    from genzoo.interface.parsing import printable as printable
     from genzoo.interface.pictures import read_labels as read_labels
     from genzoo.interface.pictures import read_picture as read_picture
+    from genzoo.interface.pictures import tiled as tiled
     from genzoo.interface.pictures import write_picture as write_picture
     from genzoo.interface.provenance import Facts as Facts
     from genzoo.interface.randomness import RandomStreams as RandomStreams
@@ -133,8 +139,11 @@ _HOME = {
         "Dataset",
         "Part",
         "Progress",
+        "Readable",
         "Share",
+        "check_labels",
         "fingerprint",
+        "select",
         "silent",
         "to_device",
         "validation_cut",
@@ -147,9 +156,10 @@ _HOME = {
         "Skip",
         "UsageError",
         "one_line",
+        "some_of",
     ),
     "interface.files": ("class_folders", "write_file", "write_folder"),
-    "interface.parsing": ("parse_json",),
+    "interface.parsing": ("parse_json", "printable"),
     "interface.generator": (
         "Encodes",
         "Evaluates",
@@ -169,6 +179,7 @@ _HOME = {
     "interface.pictures": (
         "read_labels",
         "read_picture",
+        "tiled",
         "write_picture",
     ),
     "interface.provenance": ("Facts",),

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from genzoo.cli.options import as_json_option, runs_dir_option
-from genzoo.cli.output import print_json, printable, show, table
+from genzoo.cli.output import print_json, show, table
+from genzoo.interface.parsing import printable
 
 if TYPE_CHECKING:
     from genzoo.testing import Outcome

@@ -11,8 +11,9 @@ from collections.abc import Callable
 import click
 
 from genzoo.cli.options import Commands, once
-from genzoo.cli.output import escape_the_unknown, printable, say
+from genzoo.cli.output import escape_the_unknown, say
 from genzoo.interface.errors import GenzooError, GenzooWarning, UsageError, nearest, one_line, unknown
+from genzoo.interface.parsing import printable
 from genzoo.interface.specs import load_target
 from genzoo.interface.version import __version__
 from genzoo.registry.plugins import registry

@@ -23,9 +23,10 @@ from genzoo.cli.options import (
     weights_option,
     with_options,
 )
-from genzoo.cli.output import print_json, printable, show, table
+from genzoo.cli.output import print_json, show, table
 from genzoo.cli.progress import Watched
 from genzoo.interface.errors import UsageError, unknown
+from genzoo.interface.parsing import printable
 from genzoo.interface.specs import check_file_name
 from genzoo.registry.plugins import registry
 from genzoo.runs.find import find_run

@@ -17,8 +17,9 @@ from genzoo.cli.options import (
     seed_type,
     with_options,
 )
-from genzoo.cli.output import print_json, printable, show
+from genzoo.cli.output import print_json, show
 from genzoo.interface.errors import UsageError
+from genzoo.interface.parsing import printable
 from genzoo.runs.find import find_run, output_path
 from genzoo.runs.folder import RunFolder
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import click
 
 from genzoo.cli.options import as_json_option, complete_run, run_argument, runs_dir_option, with_options
-from genzoo.cli.output import print_json, printable, show
+from genzoo.cli.output import print_json, show
 from genzoo.interface.errors import UsageError
+from genzoo.interface.parsing import printable
 from genzoo.runs import manage
 from genzoo.runs.find import exact_run, exact_runs
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from genzoo.cli.output import printable
 from genzoo.interface.errors import GenzooError, UsageError
 from genzoo.interface.options import Option, options_of
+from genzoo.interface.parsing import printable
 from genzoo.interface.specs import GeneratorSpec
 from genzoo.registry.plugins import registry
 

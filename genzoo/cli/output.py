@@ -9,19 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-
-def printable(text: str, keep: str = "") -> str:
-    """A text without control characters, which a name or a sample may hold and a terminal would obey: each is written
-    as a backslash escape, but for those in `keep`."""
-    if text.isprintable():
-        return text
-    import unicodedata
-
-    return "".join(c if c in keep or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else _escaped(c) for c in text)
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode()
+from genzoo.interface.parsing import printable
 
 
 def escape_the_unknown() -> None:

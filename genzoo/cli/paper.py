@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from genzoo.cli.options import complete_run, overwrite_option, runs_dir_option
-from genzoo.cli.output import printable, show
+from genzoo.cli.output import show
 from genzoo.interface.errors import UsageError
+from genzoo.interface.parsing import printable
 from genzoo.interface.specs import check_file_name
 from genzoo.interface.version import __version__
 from genzoo.registry.plugins import registry

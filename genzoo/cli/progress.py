@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from genzoo.cli.output import printable, say
+from genzoo.cli.output import say
+from genzoo.interface.parsing import printable
 from genzoo.interface.specs import VALIDATION
 from genzoo.runs.curves import is_measured
 

@@ -7,7 +7,8 @@ import sys
 import click
 
 from genzoo.cli.options import as_json_option, overwrite_option, run_argument, runs_dir_option
-from genzoo.cli.output import print_json, printable, say, show, table
+from genzoo.cli.output import print_json, say, show, table
+from genzoo.interface.parsing import printable
 from genzoo.interface.specs import Json
 from genzoo.runs import manage
 from genzoo.runs.find import find_run, output_path, runs_and_broken

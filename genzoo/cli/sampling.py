@@ -27,11 +27,12 @@ from genzoo.cli.options import (
     weights_option,
     with_options,
 )
-from genzoo.cli.output import print_json, print_text, printable, show
+from genzoo.cli.output import print_json, print_text, show
 from genzoo.cli.progress import Watched
 from genzoo.interface.errors import UsageError, one_line
 from genzoo.interface.files import check_new_folder, holds_something
 from genzoo.interface.options import build, options_of
+from genzoo.interface.parsing import printable
 from genzoo.interface.provenance import sidecar
 from genzoo.interface.specs import GeneratorSpec, WriteOptions, check_file_name
 from genzoo.registry.plugins import registry

@@ -13,12 +13,21 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from genzoo.interface.dataset import Batch, Dataset, Part, Share, fingerprint, to_device, validation_cut
-from genzoo.interface.errors import GenzooError
+from genzoo.interface.dataset import (
+    Batch,
+    Dataset,
+    Part,
+    Share,
+    check_labels,
+    fingerprint,
+    select,
+    to_device,
+    validation_cut,
+)
+from genzoo.interface.errors import GenzooError, some_of
 from genzoo.interface.specs import DataSpec
 
 T = TypeVar("T")
-NAMED = 10  # files that were left out and are named
 
 
 class Images(Protocol):
@@ -66,12 +75,7 @@ class ImageData(Dataset):
                 raise GenzooError(f"the {part} data hold no image")
             if isinstance(images, Tensor) and (images.dtype != torch.uint8 or images.ndim != 4):
                 raise GenzooError(f"the {part} images are {images.dtype} {tuple(images.shape)}, not uint8 (N, C, H, W)")
-            if (labels is None) != (not self.classes):
-                raise GenzooError(f"the {part} data have labels without classes, or classes without labels")
-            if labels is not None and len(labels) != len(images):
-                raise GenzooError(f"there are {len(images)} {part} images and {len(labels)} labels")
-            if labels is not None and not bool(((labels >= 0) & (labels < len(self.classes))).all()):
-                raise GenzooError(f"a {part} label is not in 0 to {len(self.classes) - 1}")
+            check_labels(labels, self.classes, len(images), f"{part} images")
             if not isinstance(images, Tensor) and not self.fingerprint:
                 raise GenzooError(f"the {part} images are read from files; such data bring their `fingerprint`")
             if images[0].shape != self.train_images[0].shape:
@@ -92,9 +96,9 @@ class ImageData(Dataset):
         return replace(
             self,
             fingerprint=self.fingerprint or self._fingerprint(),  # of all examples, however they are cut
-            train_images=_some(self.train_images, train),
+            train_images=select(self.train_images, train),
             train_labels=None if labels is None else labels[train],
-            validation_images=_some(self.train_images, validation),
+            validation_images=select(self.train_images, validation),
             validation_labels=None if labels is None else labels[validation],
         )
 
@@ -102,8 +106,7 @@ class ImageData(Dataset):
         """Which files were left out, if any were."""
         if not self.skipped:
             return ""
-        more = f" and {len(self.skipped) - NAMED} more" if len(self.skipped) > NAMED else ""
-        return f"{len(self.skipped)} files cannot be read and are left out: {', '.join(self.skipped[:NAMED])}{more}"
+        return f"{len(self.skipped)} files cannot be read and are left out: {some_of(self.skipped)}"
 
     def part(self, part: Part) -> tuple[Tensor | Images, Tensor | None]:
         """The images and labels of a part."""
@@ -193,25 +196,6 @@ def to_unit(images: Tensor) -> Tensor:
 def to_bytes(images: Tensor) -> Tensor:
     """Images in [0, 1] as uint8, rounded to the nearest of 256 values, on the CPU."""
     return images.clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
-
-
-def _some(images: Tensor | Images, index: Tensor) -> Tensor | Images:
-    """Some of the images, at `index` (N,)."""
-    return images[index] if isinstance(images, Tensor) else _Chosen(images, index.tolist())
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """Some of the images that are read from files."""
-
-    images: Images
-    index: list[int]
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __getitem__(self, number: int) -> Tensor:
-        return self.images[self.index[number]]
 
 
 class _Streamed(TorchDataset[tuple[Tensor, Tensor | None]]):

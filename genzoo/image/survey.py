@@ -17,12 +17,11 @@ from genzoo.image.sources import GREY, header, image_files, why_unreadable
 from genzoo.image.write import grid
 from genzoo.interface import folders
 from genzoo.interface.dataset import Part, Progress
-from genzoo.interface.errors import GenzooError
+from genzoo.interface.errors import GenzooError, some_of
 from genzoo.interface.modality import DataSurvey
 
 SIDES = (16, 32, 64, 128, 256, 512)  # that are suggested
 SHOWN, IN_A_ROW = 64, 8  # examples on a sheet
-NAMED = 10  # files that a problem names
 
 
 def survey_npz(path: Path) -> DataSurvey:
@@ -73,7 +72,7 @@ def survey_folder(folder: Path, progress: Progress) -> DataSurvey:
     bad |= worse
     if bad:
         lines = [f"{path.relative_to(folder).as_posix()} ({why})" for path, why in sorted(bad.items())]
-        problems.append(f"{len(bad)} files cannot be read: {_some(lines)}")
+        problems.append(f"{len(bad)} files cannot be read: {some_of(lines)}")
         options.append("--skip-bad-files")
     try:
         parts, classes = folders.split_folder(sorted(digests), folder, "image")
@@ -86,7 +85,7 @@ def survey_folder(folder: Path, progress: Progress) -> DataSurvey:
         facts["classes"] = of_class
         options.append("--conditional")
         none = [f"{name} in {part}" for part, counted in of_class.items() for name, n in counted.items() if not n]
-        problems += [f"classes without an image: {_some(none)}"] if none else []
+        problems += [f"classes without an image: {some_of(none)}"] if none else []
     part_of = {path: part for part, labels in parts.items() for path in labels}
     names = {path.relative_to(folder).as_posix(): path for path in digests}
     problems += _duplicates({n: digests[p] for n, p in names.items()}, {n: part_of[p] for n, p in names.items()})
@@ -106,14 +105,10 @@ def _duplicates(digests: Mapping[str, str], part_of: Mapping[str, str]) -> list[
     groups = [names for names in same.values() if len(names) > 1]
     between = [" = ".join(names) for names in groups if len({part_of[name] for name in names}) > 1]
     within = sum(len(names) - 1 for names in groups)
-    lines = [f"{within} images are there again: {_some([' = '.join(names) for names in groups])}"] if groups else []
+    lines = [f"{within} images are there again: {some_of([' = '.join(names) for names in groups])}"] if groups else []
     if between:
-        lines.append(f"{len(between)} of these are in two parts, so that what is tested was seen: {_some(between)}")
+        lines.append(f"{len(between)} of these are in two parts, so that what is tested was seen: {some_of(between)}")
     return lines
-
-
-def _some(lines: list[str]) -> str:
-    return ", ".join(lines[:NAMED]) + (f" and {len(lines) - NAMED} more" if len(lines) > NAMED else "")
 
 
 def _spread(labels: Mapping[Path, int]) -> list[Path]:

@@ -19,7 +19,7 @@ from genzoo.image.figure import DPI, PRINTED, with_names, write_printed
 from genzoo.interface import provenance
 from genzoo.interface.files import class_folders, write_file
 from genzoo.interface.parsing import parse_json
-from genzoo.interface.pictures import write_picture
+from genzoo.interface.pictures import tiled, write_picture
 
 MILLISECONDS = 40  # of a frame
 GAP = 2  # pixels between the pictures of a grid
@@ -30,15 +30,8 @@ MOST_ROWS = 64  # of a grid with a row a class
 def grid(images: Tensor, columns: int | None = None) -> Tensor:
     """One picture (C, H', W') uint8 of many (N, C, H, W) in [0, 1], square unless `columns` is given."""
     pictures = to_bytes(images)
-    count, channels, height, width = pictures.shape
-    columns = min(columns or int(np.ceil(np.sqrt(max(count, 1)))), max(count, 1))
-    lines = -(-count // columns)
-    whole = torch.zeros(channels, lines * (height + GAP) + GAP, columns * (width + GAP) + GAP, dtype=torch.uint8)
-    for number, picture in enumerate(pictures):
-        line, column = divmod(number, columns)
-        top, left = GAP + line * (height + GAP), GAP + column * (width + GAP)
-        whole[:, top : top + height, left : left + width] = picture
-    return whole
+    count = max(len(pictures), 1)
+    return tiled(pictures, min(columns or int(np.ceil(np.sqrt(count))), count), gap=GAP)
 
 
 def in_rows(images: Tensor, labels: Tensor, columns: int | None = None) -> tuple[Tensor, int, list[tuple[int, float]]]:

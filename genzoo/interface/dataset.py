@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Protocol, Self
 
 import numpy as np
 import torch
@@ -57,6 +57,43 @@ def validation_cut(count: int, share: float) -> tuple[Tensor, Tensor]:
     stays = torch.ones(count, dtype=torch.bool)
     stays[validation] = False
     return stays.nonzero()[:, 0], validation
+
+
+def check_labels(labels: Tensor | None, classes: Sequence[str], count: int, examples: str) -> None:
+    """Raises `GenzooError` unless there is a label in [0, len(classes)) for each of `count` examples, such as "train
+    images", or there are neither labels nor classes."""
+    part = examples.partition(" ")[0]
+    if (labels is None) != (not classes):
+        raise GenzooError(f"the {part} data have labels without classes, or classes without labels")
+    if labels is not None and len(labels) != count:
+        raise GenzooError(f"there are {count} {examples} and {len(labels)} labels")
+    if labels is not None and not bool(((labels >= 0) & (labels < len(classes))).all()):
+        raise GenzooError(f"a {part} label is not in 0 to {len(classes) - 1}")
+
+
+class Readable(Protocol):
+    """Examples that are read one by one when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class _Selection:
+    examples: Readable
+    index: list[int]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, number: int) -> Tensor:
+        return self.examples[self.index[number]]
+
+
+def select(examples: Tensor | Readable, index: Tensor) -> Tensor | Readable:
+    """Some of the examples (N, ...), at `index`, int64 (M,): (M, ...); of those that are read when asked for, such."""
+    return examples[index] if isinstance(examples, Tensor) else _Selection(examples, index.tolist())
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class GenzooError(Exception):
@@ -66,6 +66,11 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
         return plain[by_initials]
     close = get_close_matches(name.lower(), plain, n=1, cutoff=0.5)
     return plain[close[0]] if close else None
+
+
+def some_of(names: Sequence[str], most: int = 10) -> str:
+    """The first of some names, and how many more there are: `a, b and 3 more`."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def one_line(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from genzoo.interface.errors import GenzooError, one_line
+from genzoo.interface.errors import GenzooError, one_line, some_of
 
 if TYPE_CHECKING:  # it is imported before torch, to look at data
     from torch import Tensor
@@ -20,7 +20,6 @@ if TYPE_CHECKING:  # it is imported before torch, to look at data
 
 T = TypeVar("T")
 VALIDATION = ("val", "valid", "validation")
-NAMED = 10  # bad files that an error names
 AT_A_TIME = 4096  # files that are read before what is not kept is let go
 
 
@@ -122,8 +121,7 @@ def refuse_bad_files(bad: Mapping[Path, str], count: int, folder: Path, kind: st
 
 def named_files(bad: Mapping[Path, str], folder: Path) -> str:
     """The first ten files of `bad`, each with why it is."""
-    first = [f"{path.relative_to(folder)} ({why})" for path, why in sorted(bad.items())[:NAMED]]
-    return ", ".join(first) + (f" and {len(bad) - NAMED} more" if len(bad) > NAMED else "")
+    return some_of([f"{path.relative_to(folder)} ({why})" for path, why in sorted(bad.items())])
 
 
 def split_folder(paths: Sequence[Path], folder: Path, kind: str) -> tuple[dict[Part, dict[Path, int]], tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""JSON that others wrote. Imports nothing heavy."""
+"""What others wrote: JSON, and what a terminal would obey. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -12,3 +12,17 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def printable(text: str, keep: str = "") -> str:
+    """A text without control characters, which a name or a sample may hold and a terminal would obey: each is written
+    as a backslash escape, but for those in `keep`."""
+    if text.isprintable():
+        return text
+    import unicodedata
+
+    return "".join(c if c in keep or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()

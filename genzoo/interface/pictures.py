@@ -57,6 +57,20 @@ def as_png(picture: Tensor, facts: provenance.Facts) -> bytes:
     return buffer.getvalue()
 
 
+def tiled(pictures: Tensor, columns: int, *, gap: int, background: int = 0) -> Tensor:
+    """One picture (C, H', W') of many of a size, uint8 (N, C, H, W): so many in a row, with `gap` pixels between and
+    around them, of a grey in [0, 255]."""
+    count, channels, height, width = pictures.shape
+    lines = -(-count // columns)
+    size = lines * (height + gap) + gap, columns * (width + gap) + gap
+    whole = torch.full((channels, *size), background, dtype=torch.uint8)
+    for number, picture in enumerate(pictures):
+        line, column = divmod(number, columns)
+        top, left = gap + line * (height + gap), gap + column * (width + gap)
+        whole[:, top : top + height, left : left + width] = picture
+    return whole
+
+
 def read_picture(path: Path) -> Tensor:
     """The picture in a file that `write_picture` wrote, uint8 (C, H, W) with 1 or 3 channels."""
     with Image.open(path) as image:

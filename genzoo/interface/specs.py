@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from genzoo.interface.errors import GenzooError, UsageError, one_line
+from genzoo.interface.errors import GenzooError, UsageError, one_line, some_of
 from genzoo.interface.options import option
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -356,9 +356,7 @@ class DataSpec:
                 f"{owner} was not trained with labels, so --label has no meaning; train with --conditional"
             )
         if str(label) not in self.classes:
-            more = f" and {len(self.classes) - 20} more" if len(self.classes) > 20 else ""
-            names = ", ".join(self.classes[:20]) + more
-            raise UsageError(f"--label is {str(label)!r}; the classes of {owner} are {names}")
+            raise UsageError(f"--label is {str(label)!r}; the classes of {owner} are {some_of(self.classes, 20)}")
         return self.classes.index(str(label))
 
     def class_numbers(self, label: str | int | Sequence[str | int], conditional: bool, owner: str) -> list[int]:

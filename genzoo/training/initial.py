@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from genzoo.interface.errors import GenzooWarning, UsageError
+from genzoo.interface.errors import GenzooWarning, UsageError, some_of
 from genzoo.interface.generator import Generator
 from genzoo.interface.specs import Json
 from genzoo.runs import checkpoint
@@ -32,10 +32,9 @@ def begin_with(model: Generator, parent: RunFolder) -> Json:
         raise UsageError(f"no weight of run {parent.name!r} fits this {model.spec.name}; are its sizes the same?")
     model.load_state_dict(fitting, strict=False)
     if others:
-        names = ", ".join(others[:NAMED]) + (f" and {len(others) - NAMED} more" if len(others) > NAMED else "")
         warnings.warn(
             f"{len(fitting)} of {len(mine)} tensors are those of run {parent.name!r}; of another size, and so begun"
-            f" anew: {names}",
+            f" anew: {some_of(others, NAMED)}",
             GenzooWarning,
             stacklevel=4,
         )

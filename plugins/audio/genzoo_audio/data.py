@@ -67,12 +67,7 @@ class AudioData(Dataset):
             if isinstance(recordings, Tensor) and (recordings.dtype != torch.int16 or recordings.ndim != 3):
                 form = f"{recordings.dtype} {tuple(recordings.shape)}"
                 raise GenzooError(f"the {part} recordings are {form}, not int16 (N, C, T)")
-            if (labels is None) != (not self.classes):
-                raise GenzooError(f"the {part} data have labels without classes, or classes without labels")
-            if labels is not None and len(labels) != len(recordings):
-                raise GenzooError(f"there are {len(recordings)} {part} recordings and {len(labels)} labels")
-            if labels is not None and not bool(((labels >= 0) & (labels < len(self.classes))).all()):
-                raise GenzooError(f"a {part} label is not in 0 to {len(self.classes) - 1}")
+            genzoo.check_labels(labels, self.classes, len(recordings), f"{part} recordings")
             if not isinstance(recordings, Tensor) and not self.fingerprint:
                 raise GenzooError(f"the {part} recordings are read from files; such data bring their `fingerprint`")
             if recordings[0].shape != self.train[0].shape:
@@ -94,7 +89,7 @@ class AudioData(Dataset):
         stays, cut = genzoo.validation_cut(len(self.train), share)
         labels = self.train_labels
         return replace(
-            self, train=_some(self.train, stays), validation=_some(self.train, cut),
+            self, train=genzoo.select(self.train, stays), validation=genzoo.select(self.train, cut),
             train_labels=None if labels is None else labels[stays],
             validation_labels=None if labels is None else labels[cut],
         )  # fmt: skip
@@ -157,21 +152,3 @@ def to_float(values: Tensor) -> Tensor:
 def to_int16(waves: Tensor) -> Tensor:
     """The inverse, rounded to the nearest and clipped."""
     return waves.mul(2**15).round_().clamp_(-(2**15), 2**15 - 1).to(torch.int16)
-
-
-def _some(recordings: Tensor | Recordings, index: Tensor) -> Tensor | Recordings:
-    return recordings[index] if isinstance(recordings, Tensor) else _Chosen(recordings, index.tolist())
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """Some of the recordings that are read from files."""
-
-    recordings: Recordings
-    index: list[int]
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __getitem__(self, number: int) -> Tensor:
-        return self.recordings[self.index[number]]

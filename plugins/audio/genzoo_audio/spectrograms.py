@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import genzoo
+
 BANDS = 64
 FLOOR = 1e-4  # -80 dB: what is softer is silence
 CEILING = 2.0  # no sum of triangles of recordings in [-1, 1] is louder
@@ -158,11 +160,4 @@ def sheet(waves: Tensor, mel: Mel, columns: int) -> Tensor:
     values = values.repeat_interleave(scale, 2) if scale > 1 else F.adaptive_avg_pool1d(values, 96)
     colours = torch.tensor(matplotlib.colormaps["magma"](range(256)))[:, :3].mul(255).round().to(torch.uint8)
     pictures = colours[(values * 255).round().long()].movedim(-1, 1)  # (N, 3, H, W)
-    count, _, height, width = pictures.shape
-    columns = max(1, min(columns, count))
-    lines = max(1, -(-count // columns))
-    whole = torch.full((3, lines * (height + GAP) + GAP, columns * (width + GAP) + GAP), 255, dtype=torch.uint8)
-    for number, picture in enumerate(pictures):
-        top, left = GAP + number // columns * (height + GAP), GAP + number % columns * (width + GAP)
-        whole[:, top : top + height, left : left + width] = picture
-    return whole
+    return genzoo.tiled(pictures, max(1, min(columns, len(pictures))), gap=GAP, background=255)

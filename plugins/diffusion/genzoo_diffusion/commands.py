@@ -94,7 +94,7 @@ def inpaint(
     masked = torch.where(unknown, 0.5, picture)[None]  # (1, C, H, W)
     row = torch.cat([masked, filled]).cpu()  # (1 + count, C, H, W)
     modality.write_rows([row], path, folder.provenance(seed, operation="inpaint"), model.data)
-    click.echo(path)
+    click.echo(genzoo.printable(str(path)))
 
 
 @click.command()
@@ -128,4 +128,4 @@ def trajectory(
     rows = torch.stack([states[i] for i in shown], dim=1).cpu()  # (count, shown, C, H, W)
     provenance = folder.provenance(seed, operation="trajectory")
     genzoo.modality_of("image").write_rows(list(rows), path, provenance, model.data)
-    click.echo(path)
+    click.echo(genzoo.printable(str(path)))

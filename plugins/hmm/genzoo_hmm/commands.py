@@ -72,15 +72,13 @@ def show_path(run: str, path: list[tuple[str, int]], as_json: bool) -> None:
         click.echo(json.dumps({"run": run, "path": places}, indent=2, ensure_ascii=False))
         return
     if sys.stdout.isatty():
-        click.echo("".join(click.style(printable(t), fg=COLOURS[state % len(COLOURS)]) for t, state in path) + "\n")
+        click.echo(
+            "".join(click.style(genzoo.printable(t, "\n\t"), fg=COLOURS[state % len(COLOURS)]) for t, state in path)
+            + "\n"
+        )
     click.echo("STATE  TEXT")
     start = 0
     for end in range(1, len(path) + 1):
         if end == len(path) or path[end][1] != path[start][1]:
             click.echo(f"{path[start][1]:5}  {''.join(token for token, _ in path[start:end])!r}")
             start = end
-
-
-def printable(token: str) -> str:
-    """A token without what a terminal would obey."""
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in token)

@@ -58,7 +58,9 @@ def probe(
         click.echo(json.dumps({"run": folder.name, "places": places, **place}, indent=2, ensure_ascii=False))
         return
     if sys.stdout.isatty():
-        click.echo("".join(click.style(shown(p["token"]), fg=colour(p["bits"])) for p in places) + "\n")
+        click.echo(
+            "".join(click.style(genzoo.printable(p["token"], "\n\t"), fg=colour(p["bits"])) for p in places) + "\n"
+        )
     width = max(5, *(len(repr(p["token"])) for p in places))
     click.echo(f"{'TOKEN':{width}}  SHARE   BITS  EXPECTED")
     for p in places:
@@ -67,14 +69,9 @@ def probe(
     bits = sum(p["bits"] for p in places)
     click.echo(f"\n{bits:.1f} bits in all, {bits / len(text):.2f} a character")
     if path is not None:
-        click.echo(path)
+        click.echo(genzoo.printable(str(path)))
 
 
 def colour(bits: float) -> str:
     """That of a token with this surprise."""
     return next(name for most, name in COLOURS if bits <= most)
-
-
-def shown(token: str) -> str:
-    """A token without what a terminal would obey."""
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in token)
