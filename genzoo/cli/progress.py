@@ -52,6 +52,12 @@ class Watched:
             self._watcher.close()
 
 
+def name_and_unit(activity: str) -> tuple[str, str]:
+    """What is done, and what is counted, of an activity such as "reading (images)"."""
+    match = UNIT.fullmatch(activity)
+    return (match[1], match[2]) if match else (activity, "")
+
+
 def losses(values: dict[str, float]) -> str:
     """The logged values as text."""
     return "  ".join(f"{name} {value:.4g}" for name, value in values.items() if is_measured(name))
@@ -108,7 +114,7 @@ def bar() -> Display:
             if self._reading is None:
                 self._reading = self._progress.add_task(activity, total=total, note="")
                 self._progress.start()
-            name, unit = match.groups() if (match := UNIT.fullmatch(activity)) else (activity, "")
+            name, unit = name_and_unit(activity)
             title = self._title(name, total)
             self._progress.update(self._reading, description=title, note=unit, completed=done, total=total)
 
@@ -150,7 +156,7 @@ class PlainLines:
         now = time.monotonic()
         if activity != self._activity:
             self._activity, self._began, self._first = activity, now, done
-        name, unit = match.groups() if (match := UNIT.fullmatch(activity)) else (activity, "")
+        name, unit = name_and_unit(activity)
         parts = [f"{name}: {done:,} of {total:,} {unit}".rstrip()]
         if done > self._first and done < total:
             left = (now - self._began) / (done - self._first) * (total - done)

@@ -35,7 +35,7 @@ def survey_npz(path: Path) -> DataSurvey:
     classes: dict[str, dict[str, int]] = {}
     for part in parts:
         images, labels = data.part(part)
-        digests |= {f"{part} {i}": _digest(image) for i, image in enumerate(images)}  # type: ignore[arg-type]
+        digests |= {f"{part} {i}": _digest(images[i]) for i in range(len(images))}
         if labels is not None:
             counts = torch.bincount(labels, minlength=len(data.classes)).tolist()
             classes[part] = dict(zip(data.classes, counts, strict=True))

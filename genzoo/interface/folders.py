@@ -48,18 +48,12 @@ def read_files(
     bad: dict[Path, str] = {}
     total = total or len(paths)
 
-    def attempt(path: Path) -> tuple[T | None, str]:
-        try:
-            return read(path), ""
-        except Exception as error:  # a decoder meets a broken file in its own way
-            return None, why(error, path)
-
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for path, (content, reason) in zip(paths, pool.map(attempt, paths), strict=True):
-            if reason:
-                bad[path] = reason
-            else:
-                good[path] = content  # type: ignore[assignment]
+        for path, reading in [(path, pool.submit(read, path)) for path in paths]:
+            try:
+                good[path] = reading.result()
+            except Exception as error:  # a decoder meets a broken file in its own way
+                bad[path] = why(error, path)
             done += 1
             if done % 64 == 0 or done == total:
                 progress(activity, done, total)

@@ -133,7 +133,7 @@ def plan(
     if decided.parent is not None:
         training = replace(training, init_from=str(decided.parent.path.resolve()))
     if like is not None and record is not None:
-        of_data = {"data", *options_of(decided.modality.train_options)} - {*options_of(TrainOptions)} | {"data"}
+        of_data = {"data"} | options_of(decided.modality.train_options).keys() - options_of(TrainOptions).keys()
         decided = replace(decided, like=Origin(origin_name, record, bool(of_data & asked.keys())))
     folder = runs_folder(training.runs_dir)
     check_writable(folder)
