@@ -77,6 +77,7 @@ def test_wheels_hold_the_package_and_nothing_else(wheels):
         "genzoo_sklearn",
         "genzoo_speech",
         "genzoo_tensorboard",
+        "genzoo_trackers",
         "genzoo_transformer",
         "genzoo_vae",
     ]

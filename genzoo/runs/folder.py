@@ -10,6 +10,7 @@ runs/vae-mnist-5k-20261121-221000/
   samples/          what was drawn while training, and what was sampled later
   evaluations/      results of `genzoo evaluate`, each with its pictures
   tensorboard/      what genzoo-tensorboard wrote, where it is installed
+  trackers/         the same of genzoo-trackers
   run.lock          held by the process that trains the run
 """
 
@@ -40,7 +41,7 @@ RUN, RESULT = "run.json", "result.json"
 MANIFEST, STATE, TENSORS = "manifest.json", "state.json", "state.safetensors"  # of a checkpoint, model/ and best/
 RESERVED = (
     RUN, "metrics.jsonl", "run.lock", "show.png", "checkpoints", "model", "best", "samples", "evaluations",
-    "tensorboard",
+    "tensorboard", "trackers",
 )  # fmt: skip
 KEYS: dict[str, type | tuple[type, ...]] = {
     "model": str, "plugin": str, "options": dict, "training": dict, "data_spec": dict, "kept": dict, "status": str,
