@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from genzoo import Run
+from genzoo import Alarms, Run
 
 COLLAPSED = 0.25  # diversity below this: mode collapse
 WON = 0.995  # accuracy on both real and fake images above this: the discriminator has won
-PATIENCE = 1000  # steps that the sign must last, after as many at the start, which are not counted
+PATIENCE = 1000  # steps
 
 
 def spread(images: Tensor) -> Tensor:
@@ -21,32 +21,20 @@ class Health:
     """Watches the discriminator's accuracy and the samples' diversity, and warns once of each that stays bad."""
 
     def __init__(self, run: Run) -> None:
-        self._run = run
-        self._bad_since: dict[str, int] = {}  # the step at which each problem that lasts began
-        self._warned: set[str] = set()
+        self._alarms = Alarms(run, PATIENCE)
 
     def look(self, real_accuracy: float, fake_accuracy: float, diversity: float) -> None:
         """Take the measures of a step; `diversity` is the samples' spread over that of the data."""
-        self._check(
+        self._alarms.look(
             "the samples have collapsed to nearly the same picture",
             diversity < COLLAPSED,
             f"their diversity is {diversity:.2f} of the data's. Try --loss wasserstein-gp, --r1 1, --spectral-norm, a"
             " smaller --learning-rate, or another --seed",
         )
-        self._check(
+        self._alarms.look(
             "the discriminator has won",
             min(real_accuracy, fake_accuracy) > WON,
             f"it tells {real_accuracy:.1%} of real and {fake_accuracy:.1%} of fake images, and the generator learns"
             " nothing from it. Try --discriminator-learning-rate below --learning-rate, --discriminator-dropout 0.3,"
             " --label-smoothing 0.1, or --r1 1",
         )
-
-    def _check(self, problem: str, is_bad: bool, advice: str) -> None:
-        step = self._run.step + 1
-        if not is_bad or step <= PATIENCE:
-            self._bad_since.pop(problem, None)
-            return
-        since = self._bad_since.setdefault(problem, step)
-        if step - since >= PATIENCE and problem not in self._warned:
-            self._warned.add(problem)
-            self._run.warn(f"{problem}, since step {since}: {advice}")

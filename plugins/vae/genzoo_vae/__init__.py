@@ -27,9 +27,10 @@ class VAEOptions:
         minimum=1,
     )
     likelihood: str = option(
-        "bernoulli",
-        help="p(x|z): Bernoulli on binarised pixels, Gaussian with a learned scale, or mean squared error + beta * KL.",
-        choices=("bernoulli", "gaussian", "mse"),
+        "auto",
+        help="p(x|z): Bernoulli on binarised pixels, Gaussian with a learned scale, or mean squared error + beta * KL;"
+        " auto: Bernoulli of grey images that are mostly black and white, else Gaussian.",
+        choices=("auto", "bernoulli", "gaussian", "mse"),
     )
     beta: float = option(1.0, help="Weight of the KL divergence (lambda, with mse).", above=0)
     kl_warmup_steps: int = option(

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from genzoo import Estimate, ImageSubject
+from genzoo_vae import health
 from genzoo_vae.model import VAE
 
 MAX_IMAGES = 1000  # of the test set
-ACTIVE = 0.01  # least variance of an active unit's posterior mean over the data (Burda et al. 2016)
 
 
 def posterior(subject: ImageSubject) -> tuple[Tensor, Tensor]:
@@ -30,7 +30,7 @@ def posterior(subject: ImageSubject) -> tuple[Tensor, Tensor]:
 
 def active_units(subject: ImageSubject) -> Estimate:
     """Latent dimensions whose posterior mean varies over the data by more than 0.01 (Burda et al. 2016)."""
-    return Estimate(float((subject.once(posterior)[0].var(0) > ACTIVE).sum()))
+    return Estimate(float(health.active_units(subject.once(posterior)[0])))
 
 
 def mutual_information(subject: ImageSubject) -> Estimate:

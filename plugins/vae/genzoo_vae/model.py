@@ -21,6 +21,7 @@ from torch import Tensor, nn
 import genzoo
 from genzoo import DataSpec, Generator, ImageBatch, RandomStreams, Run, kernels
 from genzoo_vae import VAEOptions, VAESampleOptions, mixture
+from genzoo_vae.health import Health, active_units, check_likelihood, is_nearly_binary
 
 CHUNK = 2**24  # pixels that importance sampling decodes at a time
 
@@ -82,11 +83,13 @@ class VAE(Generator):
     def __init__(self, config: VAEOptions, data: DataSpec) -> None:
         super().__init__(config, data)
         self.classes = len(data.classes) if self.conditional else 0
+        by_data = "bernoulli" if is_nearly_binary(data) else "gaussian"
+        self.likelihood: str = by_data if config.likelihood == "auto" else config.likelihood
         networks = {"mlp": mlp_networks, "conv": conv_networks}[config.architecture]
         self.encoder, self.decoder = networks(config, data.shape, self.classes)
         if self.classes:
             self.label_image = nn.Embedding(self.classes, math.prod(data.shape[1:]))  # one more channel
-        self.log_scale = nn.Parameter(torch.tensor(-1.0), requires_grad=config.likelihood == "gaussian")
+        self.log_scale = nn.Parameter(torch.tensor(-1.0), requires_grad=self.likelihood == "gaussian")
         if config.prior == "mixture":  # N(0, I) until it is fitted
             mixtures, dim = max(1, self.classes), config.latent_dim  # one mixture for each class
             components = max(1, config.prior_components // mixtures)
@@ -96,7 +99,7 @@ class VAE(Generator):
 
     @property
     def pixel_values(self) -> int | None:
-        return 2 if self.config.likelihood == "bernoulli" else None
+        return 2 if self.likelihood == "bernoulli" else None
 
     # The two distributions
 
@@ -110,12 +113,16 @@ class VAE(Generator):
         return mu, log_var.clamp(-bound, bound)
 
     def decoder_output(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The decoder's output (B, C, H, W) for z (B, latent_dim): logits with `bernoulli` and `mse`, means with
-        `gaussian`."""
+        """The decoder's output (B, C, H, W) for z (B, latent_dim): logits."""
         if labels is not None:
             z = torch.cat([z, F.one_hot(labels, self.classes).to(z.dtype)], 1)  # (B, latent_dim + classes)
         output: Tensor = self.decoder(z)
         return output
+
+    def mean_image(self, output: Tensor) -> Tensor:
+        """The mean of p(x|z), in [0, 1], from the decoder's output (B, C, H, W). It goes through the logistic function
+        whatever the likelihood, so that what is black or white in the data can be so exactly."""
+        return output.sigmoid()
 
     def reconstruction_loss(self, images: Tensor, output: Tensor) -> Tensor:
         """-log p(x|z) in nats of each image, shape (B,), from the decoder's output (B, C, H, W).
@@ -123,20 +130,20 @@ class VAE(Generator):
         With `mse` it is the Gaussian whose variance makes MSE + beta * KL the bound: sigma^2 = beta * pixels / 2.
         """
         output = output.float()
-        if self.config.likelihood == "bernoulli":
+        if self.likelihood == "bernoulli":
             return F.binary_cross_entropy_with_logits(output, images, reduction="none").flatten(1).sum(1)
         pixels = math.prod(self.data.shape)
-        if self.config.likelihood == "mse":
-            output, log_variance = output.sigmoid(), output.new_tensor(self.config.beta * pixels / 2).log()
+        if self.likelihood == "mse":
+            log_variance = output.new_tensor(self.config.beta * pixels / 2).log()
         else:
             log_variance = 2 * self.log_scale
-        error = (images - output).square().flatten(1).sum(1)  # (B,)
+        error = (images - self.mean_image(output)).square().flatten(1).sum(1)  # (B,)
         return 0.5 * (error * (-log_variance).exp() + pixels * (log_variance + math.log(2 * math.pi)))
 
     def binarized(self, images: Tensor, uniform: Tensor | None = None) -> Tensor:
         """For the Bernoulli likelihood, pixels drawn as 0 or 1 with their value as probability; by uniform numbers in
         [0, 1) of the same shape where these are given."""
-        if self.config.likelihood != "bernoulli":
+        if self.likelihood != "bernoulli":
             return images
         return ((torch.rand_like(images) if uniform is None else uniform) < images).to(images.dtype)
 
@@ -159,7 +166,7 @@ class VAE(Generator):
         two parts in nats an image: distortion, -log p(x|z), and rate, the KL."""
         config, distortion, rate = self.config, reconstruction.mean(), kl.sum(1).mean()
         divergence = kl.mean(0).clamp_min(config.free_bits).sum() if config.free_bits else rate
-        if config.likelihood != "mse":
+        if self.likelihood != "mse":
             return distortion + kl_weight * divergence, distortion, rate
         pixels = math.prod(self.data.shape)
         constant = pixels / 2 * math.log(math.pi * config.beta * pixels)
@@ -173,6 +180,8 @@ class VAE(Generator):
         average = genzoo.EMA(self, config.ema_decay) if config.ema_decay else None
         if average is not None:
             run.track(ema=average)
+        check_likelihood(self.likelihood, run)
+        health = Health(run, config.latent_dim, self.likelihood)
         for batch in run.batches():
             factor = self.learning_rate_factor(run.step, run.steps_total)
             optimizer.param_groups[0]["lr"] = config.learning_rate * factor
@@ -184,6 +193,12 @@ class VAE(Generator):
             if average is not None:
                 average.update()
             run.log(loss=loss, reconstruction=distortion, kl=rate)
+            if (run.step + 1) % run.options.log_every == 0:
+                with run.as_sampled():
+                    mu, _ = self.posterior(self.binarized(batch.images), self.labels_of(batch))  # (B, latent_dim)
+                active = active_units(mu)
+                run.log(active_units=active)
+                health.look(rate.item(), int(active))
         if config.prior == "mixture":
             with run.as_sampled():
                 self.fit_mixture(run)
@@ -249,8 +264,7 @@ class VAE(Generator):
         return self.posterior(images, labels)[0]
 
     def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        output = self.decoder_output(latents, labels)
-        return output.clamp(0, 1) if self.config.likelihood == "gaussian" else output.sigmoid()
+        return self.mean_image(self.decoder_output(latents, labels))
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.decode(self.encode(images, labels), labels)

@@ -14,6 +14,8 @@ from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_diverg
 import genzoo
 from genzoo import DataSpec, RandomStreams
 from genzoo.image.builtin import load_mnist_5k
+from genzoo.interface.specs import load_target
+from genzoo.registry.plugins import registry
 from genzoo_vae import VAEOptions, VAESampleOptions, measures, mixture
 from genzoo_vae.model import VAE, gaussian_kl
 
@@ -51,7 +53,7 @@ def test_reconstruction_losses_are_the_distributions_they_name():
     expected = -Bernoulli(logits=output).log_prob(binary).flatten(1).sum(1)
     assert torch.allclose(vae().reconstruction_loss(binary, output), expected, atol=1e-4)
     model = vae(likelihood="gaussian")
-    expected = -Normal(output, model.log_scale.exp()).log_prob(images).flatten(1).sum(1)
+    expected = -Normal(output.sigmoid(), model.log_scale.exp()).log_prob(images).flatten(1).sum(1)
     assert torch.allclose(model.reconstruction_loss(images, output), expected, atol=1e-4)
 
 
@@ -95,6 +97,7 @@ def test_the_bound_is_below_the_importance_weighted_estimate_which_grows_with_k(
 def test_a_linear_gaussian_model_has_its_exact_likelihood():
     """p(x|z) = N(Wz + b, s^2 I) gives p(x) = N(b, W W^T + s^2 I); with orthogonal columns q(z|x) can be exact too."""
     model = vae(likelihood="gaussian", hidden_sizes=(), latent_dim=3)
+    model.mean_image = lambda output: output  # linear as the rest
     torch.manual_seed(1)
     weight = torch.linalg.qr(torch.randn(20, 3)).Q * torch.tensor([2.0, 1.0, 0.5])
     bias, scale = torch.randn(20), 0.3
@@ -129,6 +132,51 @@ def test_free_bits_are_free():
     kl = torch.tensor([[0.1, 0.2, 3.0]])
     assert model.objective(torch.zeros(1), kl, 1.0)[0] == pytest.approx(0.5 + 0.5 + 3.0)
     assert vae().objective(torch.zeros(1), kl, 2.0)[0] == pytest.approx(6.6)
+
+
+def test_the_likelihood_is_chosen_by_the_data(tmp_path):
+    assert (vae().likelihood, vae((3, 8, 8)).likelihood) == ("bernoulli", "gaussian")
+    for name, likelihood in (("mnist-5k", "bernoulli"), ("digits-8x8", "bernoulli"), ("emoji", "gaussian")):
+        spec = registry().datasets.get(name)[1]
+        loaded = load_target(spec.target, name)(genzoo.data_folder(None)).with_validation(0.1)
+        assert VAE(VAEOptions(), loaded.spec(name)).likelihood == likelihood, name
+    assert vae((3, 8, 8), likelihood="bernoulli").likelihood == "bernoulli"
+    assert (vae().pixel_values, vae((3, 8, 8)).pixel_values) == (2, None)
+
+
+def pictures(path, *shape):
+    """Smooth grey levels, or colours, without many blacks and whites."""
+    rng = np.random.default_rng(0)
+    np.savez(path, images=rng.integers(90, 170, (120, *shape), dtype=np.uint8))
+    return {"data": str(path), "steps": 2, "sample_every": 0, "eval_every": 0, "prior": "gaussian", **SMALL}
+
+
+@pytest.mark.parametrize(("shape", "reason"), [((8, 8, 3), "leaves eight colours"), ((8, 8), "adds more noise than")])
+def test_a_bernoulli_likelihood_that_does_not_suit_is_said_before_the_first_step(tmp_path, shape, reason):
+    steps = []
+
+    class Watcher:
+        def genzoo_run_logged(self, step):
+            steps.append(step)
+
+    with pytest.warns(genzoo.GenzooWarning, match=f"does not suit these images.*{reason}") as warned:
+        genzoo.train("vae", **pictures(tmp_path / "x.npz", *shape), likelihood="bernoulli", watchers=[Watcher()])
+    assert len(warned) == 1
+    assert steps == [2]
+    run = genzoo.train("vae", **pictures(tmp_path / "x.npz", *shape))  # warnings are errors
+    assert genzoo.load(run).likelihood == "gaussian"
+
+
+def test_posterior_collapse_is_said_once_while_it_trains():
+    options = {"steps": 220, "log_every": 10, "sample_every": 0, "eval_every": 0, "prior": "gaussian", **SMALL}
+    with pytest.warns(
+        genzoo.GenzooWarning, match="posterior has collapsed .*, 0 of 16 .* Try a smaller --beta"
+    ) as warned:
+        run = genzoo.train("vae", beta=1e4, learning_rate=0.01, **options)
+    assert len(warned) == 1
+    assert run.metrics()[-1]["active_units"] == 0
+    healthy = genzoo.train("vae", **options)  # warnings are errors
+    assert healthy.metrics()[-1]["active_units"] > 0
 
 
 def test_log_variance_is_clamped():
