@@ -26,7 +26,8 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 import genzoo
-from genzoo.evaluation.evaluate import HeldOut
+from genzoo.evaluation.evaluate import HeldOut, Sampling
+from genzoo.evaluation.time_left import TimeLeft
 from genzoo.image import measures
 from genzoo.image.data import to_bytes
 from genzoo.interface.dataset import silent
@@ -96,7 +97,7 @@ def sampling() -> None:
 def quality(run: str) -> None:
     """Print, as Markdown, what 500 samples of a run score against test images for each sampler and number of steps."""
     model, folder = genzoo.load(run), genzoo.find_run(run)
-    reference = HeldOut(folder, 500, 0, "classifier", silent).reference
+    reference = HeldOut({folder: Sampling(None, 64, "cpu")}, 500, 0, "classifier", TimeLeft(silent)).reference
     print("| sampler | steps | above 0.9 confidence | rarest class | Fréchet distance | recall | seconds |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for sampler in ("dpm-solver++", "unipc", "ddim", "ddpm"):

@@ -12,9 +12,9 @@ from genzoo.interface.version import __version__ as __version__
 if TYPE_CHECKING:
     from genzoo import kernels as kernels
     from genzoo.evaluation.compare import compare as compare
-    from genzoo.evaluation.evaluate import Evaluation as Evaluation
-    from genzoo.evaluation.evaluate import Measured as Measured
     from genzoo.evaluation.evaluate import evaluate as evaluate
+    from genzoo.evaluation.result import Evaluation as Evaluation
+    from genzoo.evaluation.result import Measured as Measured
     from genzoo.image import ImageTrainOptions as ImageTrainOptions
     from genzoo.image import ImageWriteOptions as ImageWriteOptions
     from genzoo.image.data import ImageBatch as ImageBatch
@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     from genzoo.image.data import Images as Images
     from genzoo.image.features import Features as Features
     from genzoo.image.features import classifier_features as classifier_features
+    from genzoo.image.features import kept_classifier as kept_classifier
     from genzoo.image.features import random_features as random_features
+    from genzoo.image.features import shipped_features as shipped_features
     from genzoo.image.measures import ImageSet as ImageSet
     from genzoo.image.measures import ImageSubject as ImageSubject
     from genzoo.interface import distances as distances
     from genzoo.interface import folders as folders
     from genzoo.interface import provenance as provenance
     from genzoo.interface import sets as sets
+    from genzoo.interface.alarms import Alarms as Alarms
     from genzoo.interface.dataset import Batch as Batch
     from genzoo.interface.dataset import Dataset as Dataset
     from genzoo.interface.dataset import Part as Part
@@ -99,6 +102,7 @@ if TYPE_CHECKING:
     from genzoo.interface.specs import TrainOptions as TrainOptions
     from genzoo.interface.specs import WriteOptions as WriteOptions
     from genzoo.registry.data import data_folder as data_folder
+    from genzoo.registry.data import shipped_classifiers as shipped_classifiers
     from genzoo.registry.installed import Plugin as Plugin
     from genzoo.registry.plugins import modality_of as modality_of
     from genzoo.registry.provenance import read_provenance as read_provenance
@@ -129,11 +133,13 @@ if TYPE_CHECKING:
 
 _HOME = {
     "evaluation.compare": ("compare",),
-    "evaluation.evaluate": ("Evaluation", "Measured", "evaluate"),
+    "evaluation.evaluate": ("evaluate",),
+    "evaluation.result": ("Evaluation", "Measured"),
     "image": ("ImageTrainOptions", "ImageWriteOptions"),
     "image.data": ("ImageBatch", "ImageData", "Images"),
-    "image.features": ("Features", "classifier_features", "random_features"),
+    "image.features": ("Features", "classifier_features", "kept_classifier", "random_features", "shipped_features"),
     "image.measures": ("ImageSet", "ImageSubject"),
+    "interface.alarms": ("Alarms",),
     "interface.dataset": (
         "Batch",
         "Dataset",
@@ -202,7 +208,7 @@ _HOME = {
         "TrainOptions",
         "WriteOptions",
     ),
-    "registry.data": ("data_folder",),
+    "registry.data": ("data_folder", "shipped_classifiers"),
     "registry.installed": ("Plugin",),
     "registry.plugins": ("modality_of",),
     "registry.provenance": ("read_provenance",),

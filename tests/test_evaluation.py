@@ -4,6 +4,7 @@ import json
 import math
 import random
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -12,13 +13,17 @@ from prdc import compute_prdc
 
 import genzoo
 from genzoo import GenzooError, ImageData, UsageError, read_provenance
-from genzoo.evaluation import report
-from genzoo.evaluation.evaluate import HeldOut
+from genzoo.evaluation import evaluate as evaluating
+from genzoo.evaluation import report, time_left
+from genzoo.evaluation.evaluate import HeldOut, Sampling
+from genzoo.evaluation.time_left import TimeLeft
 from genzoo.image import features, measures, reference
 from genzoo.interface import distances
 from genzoo.interface.dataset import silent
 from genzoo.interface.specs import load_target
+from genzoo.registry.data import data_folder, shipped_classifiers
 from genzoo.registry.plugins import registry
+from genzoo.sampling.draw import draw
 
 # Of two sets
 
@@ -382,6 +387,45 @@ def test_the_classifier_is_kept_elsewhere_if_the_data_folder_is_not_writable(zoo
     assert len(list((folder / "features").glob("*/classifier.json"))) == 1
 
 
+def test_a_plugin_ships_the_classifier_of_its_data(zoo, install, tmp_path, monkeypatch, genzoo_command):
+    """Written by one command, into a package, it is the protocol's on another machine, and nothing is trained there."""
+    shipped = tmp_path / "site" / "zoo_shipped"
+    printed = genzoo_command("data", "bars", "--classifier", shipped / "classifiers")
+    (folder,) = (shipped / "classifiers").iterdir()
+    assert printed.out.startswith(f"{folder}  "), printed.err
+    assert printed.out.endswith("% of the test part right\n")
+    (shipped / "__init__.py").touch()
+    monkeypatch.delitem(sys.modules, "zoo_eval")
+    install(
+        "zoo_eval",
+        DATA.replace('target="zoo_eval:load")', 'target="zoo_eval:load", classifier="zoo_shipped:classifiers")'),
+    )
+    monkeypatch.setenv("GENZOO_DATA_DIR", str(tmp_path / "another machine"))
+    monkeypatch.setattr(features, "_trained", lambda *_: pytest.fail("trained"))
+    result = genzoo.evaluate(genzoo.train("mem", kind="fresh"), 20)
+    facts = json.loads((folder / "classifier.json").read_text("utf-8"))
+    assert result.protocol["features_sha256"] == facts["sha256"]
+    assert (facts["classes"], facts["fingerprint"]) == (["up", "across"], result.protocol["fingerprint"])
+    facts["fingerprint"] = "0" * 64
+    (folder / "classifier.json").write_text(json.dumps(facts), "utf-8")
+    with pytest.raises(GenzooError, match="is damaged .it is of other data"):
+        genzoo.evaluate(genzoo.train("mem", kind="fresh"), 20)
+
+
+@pytest.mark.parametrize(("data", "accuracy"), [("mnist-5k", 0.99), ("digits-8x8", 0.99), ("emoji", 0.5)])
+def test_the_classifiers_of_built_in_data_are_shipped_and_are_those_of_the_data(monkeypatch, data, accuracy, tmp_path):
+    monkeypatch.setattr(features, "_trained", lambda *_: pytest.fail("trained"))
+    spec = registry().datasets.get(data)[1]
+    loaded = load_target(spec.target, data)(data_folder(None)).with_validation(0.1)
+    kept = features.classifier_features(loaded, loaded.spec(data), tmp_path, silent)
+    assert kept.accuracy > accuracy
+    assert kept.kept.parent in shipped_classifiers(data)
+    assert (kept.kept / "classifier.safetensors").stat().st_size < 1_000_000
+    batch = loaded.take("test", torch.arange(loaded.count("test")), torch.device("cpu"))
+    right = (kept.head(kept.network(batch.examples)).argmax(1) == batch.labels).double().mean()
+    assert right == pytest.approx(kept.accuracy, abs=0.005)
+
+
 def test_features_of_a_plugin(zoo):
     result = genzoo.evaluate(genzoo.train("mem", kind="fresh"), features="first-pixels")
     assert result.protocol["features"] == "first-pixels"
@@ -468,7 +512,7 @@ def test_the_classifier_and_what_counts_as_a_copy_do_not_depend_on_test_images(t
     for path in twins:
         run = genzoo.train("mem", data=str(path), kind="copies", name=path.stem)
         results.append(genzoo.evaluate(run, 300))
-        floor = HeldOut(run, 300, 0, "auto", silent).reference.floor
+        floor = HeldOut({run: Sampling(None, 64, "cpu")}, 300, 0, "auto", TimeLeft(silent)).reference.floor
         thresholds.append(floor.once(measures._usual_distance, of_data=True))
         assert len(floor.validation) == 120
     assert thresholds[0] > 0
@@ -495,6 +539,80 @@ def test_compare_measures_once_and_marks_the_best(zoo, monkeypatch):
     assert table["MEASURE"][1:3] == ("good", "bad")
     assert table["recall"][1].endswith("*")
     assert not table["recall"][2].endswith("*")
+
+
+def test_a_comparison_that_is_stopped_keeps_what_it_has_measured(zoo, monkeypatch):
+    runs = [genzoo.train("mem", kind="fresh", name=name) for name in ("one", "two")]
+    drawn = []
+
+    def stopped(model, *arguments, **more):
+        drawn.append(model)
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        return draw(model, *arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluating, "draw", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            genzoo.compare(runs, 30)
+    assert [len(run.evaluations()) for run in runs] == [1, 0]
+    kept = genzoo.Evaluation.read(runs[0].evaluations()[0])
+    assert genzoo.compare(runs, 30)[0] == kept
+
+
+# How long it takes
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+
+def test_the_time_of_the_whole_is_told_from_what_its_parts_took(monkeypatch):
+    clock, told = Clock(), []
+    monkeypatch.setattr(time_left, "time", clock)
+    whole = TimeLeft(lambda *facts: told.append(facts))
+    whole.to_come = ["references", "sampling a", "measures a", "sampling a", "measures a"]
+    with whole.part("data") as tell:
+        clock.now = 10
+        tell("training (steps)", 0, 100)
+        assert told[-1] == ("training (steps)", 0, 100)  # nothing is known of the rest yet
+        whole.seconds |= {"measures": 20.0, "references": 50.0, "sampling a": 5.0}  # as a rehearsal says
+        clock.now = 12
+        tell("training (steps)", 10, 100)  # 90 more take 18 seconds; then 50 + 2 * (5 + 20)
+        assert told[-1] == ("evaluating, training (seconds)", 12, 12 + 18 + 50 + 2 * (5 + 20))
+    with whole.part("sampling a", "run 1 of 2") as tell:
+        clock.now = 14
+        tell("sampling (samples)", 1, 4)
+        assert told[-1] == ("evaluating, run 1 of 2: sampling (seconds)", 14, 14 + 3 + 50 + 5 + 2 * 20)
+        clock.now = 22  # which took 10 seconds
+    with whole.part("references"):
+        clock.now = 82
+    with whole.part("measures a"):
+        clock.now = 122
+    with whole.part("sampling a") as tell:
+        tell("sampling (samples)", 0, 4)
+    assert told[-1][1:] == (122, 122 + 10 + 40)  # as the first run of its kind took
+
+
+def test_a_comparison_tells_the_whole_before_the_classifier_is_trained(zoo):
+    runs = [genzoo.train("mem", kind="fresh", name=name) for name in ("one", "two")]
+    told = []
+    genzoo.compare(runs, progress=lambda *facts: told.append(facts))
+    activities = [activity for activity, _, _ in told]
+    training = "evaluating, training the classifier of the evaluation (seconds)"
+    assert activities.count(training) == 2  # each 20 of 40 steps
+    assert not [
+        activity for activity in activities[activities.index(training) :] if not activity.startswith("evaluating, ")
+    ]
+    assert "evaluating, run 2 of 2: sampling (seconds)" in activities
+    told.clear()
+    genzoo.compare(runs, progress=lambda *facts: told.append(facts))
+    assert not told  # all is kept
 
 
 def test_results_of_two_protocols_do_not_compare(zoo):
@@ -602,7 +720,7 @@ def test_every_measure_is_told_in_the_docs_of_its_function():
             assert metric.summary
             assert callable(load_target(metric.target, metric.name))
     images = [spec.name for _, _, spec in registry().features if spec.modality == "image"]
-    assert sorted(images) == ["classifier", "inception", "random"]
+    assert sorted(images) == ["classifier", "emoji", "inception", "random"]
 
 
 @pytest.mark.slow

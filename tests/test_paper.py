@@ -543,6 +543,11 @@ def test_a_table_in_latex_marks_the_best_and_ties_and_no_zeros():
         r" $9.000$ $\pm$ $0.10$ &  \\"
     )
     assert "boldmath" not in copies
+    assert "resizebox" not in "".join(lines)
+    wide = report.latex([evaluation(f"run-{number}", far=(1.0, 0.1)) for number in range(5)]).splitlines()
+    assert wide[0] == r"% \usepackage{booktabs}\usepackage{graphicx}"
+    assert wide[2].startswith(r"\resizebox{\ifdim\width>\linewidth")
+    assert wide[-1] == r"\end{tabular}}"
     assert r"$3.000 \cdot 10^{-9}$ & {\boldmath$-1.000$}" in tiny
     assert lines[-1] == r"\end{tabular}"
     chosen = report.only(results, ["tiny", "far"])

@@ -25,7 +25,7 @@ from genzoo.cli.options import (
 )
 from genzoo.cli.output import print_json, show, table
 from genzoo.cli.progress import Watched
-from genzoo.interface.errors import UsageError, unknown
+from genzoo.interface.errors import Interrupted, UsageError, unknown
 from genzoo.interface.parsing import printable
 from genzoo.interface.specs import check_file_name
 from genzoo.registry.plugins import registry
@@ -34,7 +34,7 @@ from genzoo.runs.folder import RunFolder
 from genzoo.runs.groups import columns_of
 
 if TYPE_CHECKING:
-    from genzoo.evaluation.evaluate import Evaluation
+    from genzoo.evaluation.result import Evaluation
 
 evaluation_options = with_options(
     click.option(
@@ -195,6 +195,9 @@ def compare_command(
     request = _request(folders[0], count, features, fast=fast)
     from genzoo.evaluation.compare import compare
 
-    with Watched() as watched:
-        results = compare(runs, **request, runs_dir=runs_dir, seeds=seeds, progress=watched.data, **options)
+    try:
+        with Watched() as watched:
+            results = compare(runs, **request, runs_dir=runs_dir, seeds=seeds, progress=watched.data, **options)
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; the runs that were measured keep it, and the same command goes on", 130) from None
     output.give(results, folders, several=True)

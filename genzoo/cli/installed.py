@@ -21,18 +21,28 @@ from genzoo.registry.plugins import registry
 @click.option("--modality", metavar="NAME", help="What kind of data PATH is.  [default: the first that takes it]")
 @click.option("--out", metavar="FILE", help="A sheet of examples of PATH, a .png.")
 @click.option(
+    "--classifier",
+    metavar="FOLDER",
+    help="Write the classifier that evaluations on the data set PATH compare by there, to be shipped with it.",
+)
+@click.option(
     "--data-dir",
     metavar="FOLDER",
     help="Folder where data sets are kept. Default: GENZOO_DATA_DIR, or the user's cache.",
 )
 @as_json_option
-def data_command(path: str | None, modality: str | None, out: str | None, data_dir: str | None, as_json: bool) -> None:
+def data_command(
+    path: str | None, modality: str | None, out: str | None, classifier: str | None, data_dir: str | None, as_json: bool
+) -> None:
     """List the data sets, and which of them are on the disk; or look at those at PATH, before a training does."""
+    if path is not None and classifier is not None:
+        _write_classifier(path, classifier, data_dir, as_json)
+        return
     if path is not None:
         _look(path, modality, out, as_json)
         return
-    if modality is not None or out is not None:
-        raise UsageError("--modality and --out are of a look at data; say at which: genzoo data PATH")
+    if modality is not None or out is not None or classifier is not None:
+        raise UsageError("--modality, --out and --classifier are of some data; say of which: genzoo data PATH")
     folder = data_folder(data_dir)
     datasets = [(name, plugin, spec, _on_disk(folder, spec.files)) for name, plugin, spec in registry().datasets]
     if as_json:
@@ -48,6 +58,18 @@ def data_command(path: str | None, modality: str | None, out: str | None, data_d
     show(f"\nfolder: {folder}\nalso taken:")
     for name, _, spec in registry().modalities:
         show(f"  {name}: {printable(spec.sources)}")
+
+
+def _write_classifier(data: str, folder: str, data_dir: str | None, as_json: bool) -> None:
+    """What `genzoo data NAME --classifier FOLDER` does."""
+    from genzoo.evaluation.classifier import write_classifier
+
+    with Watched() as watched:
+        path, accuracy = write_classifier(data, Path(folder).expanduser(), data_dir, watched.data)
+    if as_json:
+        print_json({"data": data, "classifier": str(path), "accuracy": accuracy})
+        return
+    show(f"{printable(str(path))}  {accuracy:.1%} of the test part right")
 
 
 def _look(path: str, modality: str | None, out: str | None, as_json: bool) -> None:

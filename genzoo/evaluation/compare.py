@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
-from genzoo.evaluation.evaluate import Evaluation, HeldOut, Sampling, kept_evaluation
+from genzoo.evaluation.evaluate import HeldOut, Sampling
+from genzoo.evaluation.result import Evaluation
 from genzoo.evaluation.seeds import pooled
+from genzoo.evaluation.time_left import TimeLeft
 from genzoo.interface.dataset import Progress, silent
 from genzoo.interface.errors import UsageError
 from genzoo.runs.data import remember_place
@@ -48,28 +49,22 @@ def compare(
     for source in sources:
         if isinstance(source, RunFolder) and not source.evaluations():
             check_takes_results(source)
+    sampled = {
+        source: Sampling(source.spec()[0].sample_options(), batch_size, device)
+        for source in sources if isinstance(source, RunFolder)
+    }  # fmt: skip
+    held = HeldOut(sampled, n, seed, features, TimeLeft(progress), data, data_dir, reuse=True) if sampled else None
     results: list[Evaluation] = []
-    held: HeldOut | None = None
     for number, source in enumerate(sources, start=1):
         if isinstance(source, Evaluation):
-            result = source
+            results.append(source)
         else:
-            options: object = source.spec()[0].sample_options()
-            held = held or HeldOut(source, n, seed, features, progress, data, data_dir)
+            assert held is not None, "there is a run"
             remember_place(source, data, data_dir)
-            kept = kept_evaluation(source, held.protocol, options)
-            of_all = partial(_of_all, progress, f"run {number} of {len(sources)}")
-            if kept is None:
-                check_takes_results(source)
-            result = kept or held.evaluation_of(source, Sampling(options, batch_size, device), of_all)
-        results.append(result)
+            results.append(held.result_of(source, f"run {number} of {len(sources)}"))
         _check_same([(result.run, result.protocol) for result in results])
     remaining = iter(results)
     return [_of_column(column, [next(remaining) for _ in column]) for column in columns]
-
-
-def _of_all(progress: Progress, run: str, activity: str, done: int, total: int) -> None:
-    progress(f"{run}: {activity}", done, total)
 
 
 def _of_column(column: Sequence[RunFolder | Path], results: Sequence[Evaluation]) -> Evaluation:

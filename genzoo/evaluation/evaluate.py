@@ -6,21 +6,23 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from genzoo.evaluation.request import request_for
+from genzoo.evaluation.result import Evaluation, Measured
+from genzoo.evaluation.time_left import MEASURES, REFERENCES, REHEARSED, UNTRAINED, TimeLeft, measures_of, sampling_of
 from genzoo.interface.dataset import Progress, silent
 from genzoo.interface.errors import GenzooError, UsageError, one_line
 from genzoo.interface.files import write_json
 from genzoo.interface.generator import Generator, ability
-from genzoo.interface.measures import Estimate, NotMeasurable, Reference, Subject
+from genzoo.interface.measures import Estimate, EvaluationRequest, NotMeasurable, Reference, Subject
 from genzoo.interface.options import build, to_json
-from genzoo.interface.parsing import parse_json
-from genzoo.interface.specs import Json, MetricSpec, load_target
+from genzoo.interface.specs import MetricSpec, load_target
 from genzoo.registry.plugins import modality_of, registry
 from genzoo.runs.data import load_data
 from genzoo.runs.find import check_takes_results, find_run
@@ -29,76 +31,6 @@ from genzoo.sampling.draw import draw, labels_of_samples
 from genzoo.sampling.model import load
 
 PROTOCOL = 2  # of what is measured and how; results of two do not compare
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """One measure of a run.
-
-    Attributes:
-        value: of the samples, or of the model.
-        uncertainty: its standard error in the same unit; None if there is none. Of several runs their standard
-            deviation.
-        references: what real data ("floor") and trivial models score, by the names in `Evaluation.columns`; without
-            those of which the measure has no meaning.
-        of: of what it is, where models can differ in it. Two that differ do not compare.
-        count: of how many runs, which differ in the seed alone, it is the mean.
-    """
-
-    name: str
-    value: float
-    unit: str
-    better: str
-    uncertainty: float | None = None
-    references: Mapping[str, float] = field(default_factory=dict)
-    of: str = ""
-    count: int = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """What `evaluate` gives, as JSON has it.
-
-    Attributes:
-        run, model: their names.
-        protocol: all that two results must share to be compared.
-        heading: in one line, what was measured how.
-        columns: titles of what stands beside each value, by the names in `Measured.references`.
-        legend: what these are, in words.
-        measures: in the order of the table.
-        left_out: by measure, why it has no value.
-        facts: of the run and the sampling: step, parameters, seconds, options, versions, and what the modality says.
-        path: the file that it is kept in; beside it are samples.
-        of_seeds: those that it is the mean of, where it is of runs that differ in the seed alone.
-    """
-
-    run: str
-    model: str
-    protocol: Mapping[str, Any]
-    heading: str
-    columns: Mapping[str, str]
-    legend: str
-    measures: tuple[Measured, ...]
-    left_out: Mapping[str, str]
-    facts: Mapping[str, Any]
-    path: Path | None = None
-    of_seeds: tuple[Evaluation, ...] = ()
-
-    def to_json(self) -> Json:
-        """As JSON has it."""
-        keys = ("run", "model", "protocol", "heading", "columns", "legend", "left_out", "facts")
-        of_seeds = {"of_seeds": [result.to_json() for result in self.of_seeds]} if self.of_seeds else {}
-        return {key: getattr(self, key) for key in keys} | {"measures": [asdict(m) for m in self.measures]} | of_seeds
-
-    @classmethod
-    def read(cls, path: Path) -> Evaluation:
-        """The inverse, from a file. Raises `GenzooError` if it holds none."""
-        try:
-            values = parse_json(path.read_text("utf-8"))
-            measures = tuple(Measured(**measure) for measure in values.pop("measures"))
-            return cls(measures=measures, path=path, **values)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise GenzooError(f"{path} is not the result of an evaluation: {one_line(error)}") from None
 
 
 def evaluate(
@@ -127,7 +59,7 @@ def evaluate(
             evaluate --help`.
         weights: as for `load`.
         data, data_dir: where the data are now, if not where they were; the run remembers it.
-        progress: called with (what, done, total).
+        progress: called with (what, done, total): of each part, and of the whole in seconds as soon as that is known.
         options: the model's own sampling options.
 
     Raises:
@@ -138,8 +70,8 @@ def evaluate(
     check_takes_results(folder)
     spec = folder.spec()[0]
     sampling = Sampling(build(spec.sample_options, options, f"sampling {spec.name}"), batch_size, device, weights)
-    held = HeldOut(folder, n, seed, features, progress, data, data_dir)
-    return held.evaluation_of(folder, sampling, progress)
+    held = HeldOut({folder: sampling}, n, seed, features, TimeLeft(progress), data, data_dir)
+    return held.evaluation_of(folder)
 
 
 @dataclass(frozen=True)
@@ -153,45 +85,112 @@ class Sampling:
 
 
 class HeldOut:
-    """The data that runs are held against, one for all runs of a protocol."""
+    """The data that runs are held against, one for all runs of a protocol.
+
+    Args:
+        runs: those that will be measured, and how each is sampled.
+        n, seed, features, data, data_dir: as for `evaluate`.
+        time_left: which is told of it.
+        reuse: take the results that runs keep for this protocol, their weights and sampling as they are now.
+    """
 
     def __init__(
         self,
-        folder: RunFolder,
+        runs: Mapping[RunFolder, Sampling],
         n: int | None,
         seed: int,
         features: str,
-        progress: Progress,
+        time_left: TimeLeft,
         data: str | None = None,
         data_dir: str | None = None,
+        *,
+        reuse: bool = False,
     ) -> None:
         if n is not None and n < 1:
             raise UsageError(f"n is {n}; allowed is 1 or more")
-        dataset, spec = load_data(folder, data, data_dir, progress)
-        self.modality = spec.modality
-        request = request_for(folder, n, seed, features, data_dir, progress)
-        self.seed = seed
-        self.reference: Reference[Any] = modality_of(spec.modality).reference(dataset, spec, request, progress)
-        self.protocol = {
-            "version": PROTOCOL, "modality": spec.modality, "data": spec.name, "fingerprint": spec.fingerprint,
-            "validation": folder.training.validation, "samples": self.reference.count, "seed": seed,
-            **self.reference.protocol,
-        }  # fmt: skip
+        self.seed, self.time_left, self._runs = seed, time_left, dict(runs)
+        time_left.to_come = [REFERENCES, *(kind for run in runs for kind in (sampling_of(run), measures_of(run)))]
+        folder = next(iter(runs))
+        with time_left.part("data") as progress:
+            dataset, spec = load_data(folder, data, data_dir, progress)
+            self.modality = spec.modality
+
+            def reference(asked: EvaluationRequest) -> Reference[Any]:
+                return modality_of(spec.modality).reference(dataset, spec, asked, progress)
+
+            self._kept: dict[RunFolder, Evaluation] = {}
+
+            def rehearse(count: int | None = None) -> None:
+                self._rehearse(reference, replace(request, features=UNTRAINED), count)
+
+            request = request_for(folder, n, seed, features, data_dir, rehearse, progress)
+            self.reference = reference(request)
+            self.protocol = {
+                "version": PROTOCOL, "modality": spec.modality, "data": spec.name, "fingerprint": spec.fingerprint,
+                "validation": folder.training.validation, "samples": self.reference.count, "seed": seed,
+                **self.reference.protocol,
+            }  # fmt: skip
+            if reuse:
+                self._kept = self._kept_results()
+            rehearse(self.reference.count)
         self._scores: dict[str, dict[str, float]] = {}
 
-    def evaluation_of(self, folder: RunFolder, sampling: Sampling, progress: Progress) -> Evaluation:
-        """Sample a run and measure it; see `evaluate`."""
-        reference, count = self.reference, self.reference.count
+    def _kept_results(self) -> dict[RunFolder, Evaluation]:
+        """The results that need not be made anew."""
+        results = {run: kept_evaluation(run, self.protocol, sampling.options) for run, sampling in self._runs.items()}
+        kept = {run: result for run, result in results.items() if result is not None}
+        for run in kept:
+            self.time_left.skip(sampling_of(run), measures_of(run))
+        if len(kept) == len(self._runs):
+            self.time_left.skip(REFERENCES)
+        return kept
+
+    def _rehearse(
+        self, reference: Callable[[EvaluationRequest], Reference[Any]], untrained: EvaluationRequest, count: int | None
+    ) -> None:
+        """See how long it will take, where somebody watches: before features are trained, or, with the `count` of
+        samples, where that is large."""
+        time_left, runs = self.time_left, [run for run in self._runs if run not in self._kept]
+        if not time_left.is_watched or not runs:
+            return
+        known = [spec.name for _, spec in registry().features.of_modality(self.modality)]
+        if UNTRAINED in known and time_left.expected(MEASURES) is None and (count is None or count > 4 * REHEARSED):
+            count = count or reference(untrained).count
+            small = reference(replace(untrained, count=min(count, REHEARSED)))
+            time_left.rehearse_measures(small, count, measured)
+        if count is not None:
+            batch_size = self._runs[runs[0]].batch_size
+            time_left.rehearse_sampling(runs, count, batch_size, self._seconds_of)
+
+    def _seconds_of(self, folder: RunFolder, count: int) -> float:
+        """How long so many samples of a run take."""
+        sampling = self._runs[folder]
         model = load(folder, device=sampling.device, weights=sampling.weights)
         start = time.perf_counter()
-        samples = draw(
-            model, count, seed=self.seed, options=sampling.options, batch_size=sampling.batch_size, progress=progress
-        )
-        seconds = time.perf_counter() - start
+        draw(model, count, seed=self.seed, options=sampling.options, batch_size=sampling.batch_size)
+        return time.perf_counter() - start
+
+    def result_of(self, folder: RunFolder, name: str) -> Evaluation:
+        """The result that a run keeps, or a new one."""
+        return self._kept.get(folder) or self.evaluation_of(folder, name)
+
+    def evaluation_of(self, folder: RunFolder, name: str = "") -> Evaluation:
+        """Sample a run and measure it; see `evaluate`. The progress display calls it `name`."""
+        check_takes_results(folder)
+        reference, count, sampling, part = self.reference, self.reference.count, self._runs[folder], self.time_left.part
+        with part(sampling_of(folder), name) as progress:
+            model = load(folder, device=sampling.device, weights=sampling.weights)
+            start = time.perf_counter()
+            samples = draw(
+                model, count, seed=self.seed, options=sampling.options, batch_size=sampling.batch_size,
+                progress=progress,
+            )  # fmt: skip
+            seconds = time.perf_counter() - start
         labels = labels_of_samples(count, model.data) if model.conditional else None
         subject = reference.subject(samples, labels, model)
-        scores = self._reference_scores(progress)
-        estimates, left_out = measured(subject, model, progress)
+        scores = self._reference_scores()
+        with part(measures_of(folder), name) as progress:
+            estimates, left_out = measured(subject, model, progress)
         result = Evaluation(
             run=folder.name,
             model=folder.model,
@@ -205,12 +204,15 @@ class HeldOut:
         )
         return self._keep(folder, result, subject)
 
-    def _reference_scores(self, progress: Progress) -> dict[str, dict[str, float]]:
+    def _reference_scores(self) -> dict[str, dict[str, float]]:
         """What real data and the baselines score, by column and measure; worked out once."""
         if not self._scores:
-            for column, subject in self.reference.others().items():
-                estimates = measured(subject, None, progress)[0]
-                self._scores[column] = {spec.name: estimate.value for spec, estimate in estimates}
+            with self.time_left.part(REFERENCES) as progress:
+                for column, subject in self.reference.others().items():
+                    start = time.perf_counter()
+                    estimates = measured(subject, None, partial(_of, progress, self.reference.columns[column]))[0]
+                    self._scores[column] = {spec.name: estimate.value for spec, estimate in estimates}
+                    self.time_left.seconds[MEASURES] = time.perf_counter() - start
         return self._scores
 
     def _keep(self, folder: RunFolder, result: Evaluation, subject: Subject) -> Evaluation:
@@ -224,6 +226,10 @@ class HeldOut:
             raise GenzooError(f"cannot write {path.parent}: {error.strerror}") from None
         self.reference.illustrate(subject, path.parent, folder.provenance(self.seed))
         return replace(result, path=path)
+
+
+def _of(progress: Progress, subject: str, activity: str, done: int, total: int) -> None:
+    progress(f"{subject}: {activity}", done, total)
 
 
 def _with_references(spec: MetricSpec, estimate: Estimate, scores: Mapping[str, Mapping[str, float]]) -> Measured:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from genzoo.evaluation.evaluate import Evaluation, Measured
+from genzoo.evaluation.result import Evaluation, Measured
 from genzoo.interface.errors import unknown
 from genzoo.interface.files import write_file
 from genzoo.registry.plugins import modality_of, registry
@@ -128,14 +128,23 @@ LATEX = {  # what LaTeX would obey
 }  # fmt: skip
 
 
+MOST_COLUMNS = 5  # of values that surely fit on a page
+AS_WIDE_AS_THE_PAGE = (  # at most: smaller where it does not fit, and else as it is
+    "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
+    "}",
+)
+
+
 def latex(results: Sequence[Evaluation]) -> str:
-    """The table as LaTeX, by the package booktabs, which is all that it needs: the best values bold, with what is not
-    two standard errors worse."""
+    """The table as LaTeX, by the package booktabs: the best values bold, with what is not two standard errors worse. It
+    is made smaller where it has many columns and is wider than the page, by graphicx."""
     heads = [result.run for result in results] if len(results) > 1 else ["value"]
     heads += list(results[0].columns.values())
+    before, behind = AS_WIDE_AS_THE_PAGE if len(heads) > MOST_COLUMNS else ("", "")
     lines = [
-        "% \\usepackage{booktabs}",
+        "% \\usepackage{booktabs}" + ("\\usepackage{graphicx}" if before else ""),
         *(f"% {' '.join(note.split())}" for note in (results[0].heading, *notes(results))),
+        *filter(None, [before]),
         f"\\begin{{tabular}}{{l{'r' * len(heads)}}}",
         "\\toprule",
         " & ".join(["Measure", *(_in_latex(head) for head in heads)]) + r" \\",
@@ -148,7 +157,7 @@ def latex(results: Sequence[Evaluation]) -> str:
             cells.append("" if measure is None else _latex_value(measure, best))
         cells += ["" if value is None else _latex_number(value) for value in row.references]
         lines.append(" & ".join(cells) + r" \\")
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}" + behind]) + "\n"
 
 
 def _latex_value(measure: Measured, best: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from genzoo.interface.dataset import Dataset, Progress
@@ -14,16 +15,29 @@ from genzoo.runs.folder import RunFolder
 
 
 def request_for(
-    folder: RunFolder, n: int | None, seed: int, features: str, data_dir: str | None, progress: Progress
+    folder: RunFolder,
+    n: int | None,
+    seed: int,
+    features: str,
+    data_dir: str | None,
+    before_training: Callable[[], object],
+    progress: Progress,
 ) -> EvaluationRequest:
-    """The request for the data of a run. Features may keep files in `features/` of the data folder."""
+    """The request for the data of a run. Features may keep files in `features/` of the data folder; `before_training`
+    is called where some have to be trained."""
     modality = folder.data_spec.modality
     if features != "auto" and not registry().features.of_modality(modality):
         raise UsageError(f"--features is {features!r}, and {modality} data are not measured in features; leave it out")
     place = data_folder(data_dir or folder.training.data_dir) / "features"
+    loaded: dict[str, Any] = {}
 
     def load_features(name: str, dataset: Dataset, data: DataSpec) -> Any:
-        plugin, spec = registry().features.get(name, data.modality)
-        return load_target(spec.target, f"features {name!r} of {plugin.distribution}")(dataset, data, place, progress)
+        if name not in loaded:
+            plugin, spec = registry().features.get(name, data.modality)
+            owner = f"features {name!r} of {plugin.distribution}"
+            if spec.kept and not load_target(spec.kept, owner)(data, place):
+                before_training()
+            loaded[name] = load_target(spec.target, owner)(dataset, data, place, progress)
+        return loaded[name]
 
     return EvaluationRequest(count=n, seed=seed, features=features, load_features=load_features)

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
-from genzoo.evaluation.evaluate import Evaluation, Measured
+from genzoo.evaluation.result import Evaluation, Measured
 
 
 def pooled(results: Sequence[Evaluation], name: str, seeds: Sequence[int]) -> Evaluation:

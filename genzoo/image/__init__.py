@@ -96,7 +96,10 @@ def _idx(folder: str) -> tuple[str, ...]:
 
 def _dataset(name: str, summary: str, source: str, files: tuple[str, ...] = ()) -> DatasetSpec:
     target = f"genzoo.image.builtin:load_{name.replace('-', '_')}"
-    return DatasetSpec(name=name, summary=summary, modality="image", target=target, source=source, files=files)
+    return DatasetSpec(
+        name=name, summary=summary, modality="image", target=target, source=source, files=files,
+        classifier="genzoo.image:classifiers",
+    )  # fmt: skip
 
 
 @hookimpl
@@ -137,9 +140,9 @@ def _metric(name: str, unit: str, better: str, summary: str, *needs: str) -> Met
     )
 
 
-def _feature(name: str, summary: str) -> FeatureSpec:
+def _feature(name: str, summary: str, kept: str = "") -> FeatureSpec:
     target = f"genzoo.image.features:{name}_features"
-    return FeatureSpec(name=name, summary=summary, modality="image", target=target)
+    return FeatureSpec(name=name, summary=summary, modality="image", target=target, kept=kept)
 
 
 @hookimpl
@@ -175,7 +178,11 @@ def genzoo_metrics() -> list[MetricSpec | FeatureSpec]:
             "nll", "nats an example", "lower", "negative log-likelihood of test images, or a bound", "log_likelihood"
         ),
         _metric("bits_per_dim", "bits", "lower", "the same for each pixel and channel", "log_likelihood"),
-        _feature("classifier", "a small classifier of the data's own labels, trained once and kept in the data folder"),
+        _feature(
+            "classifier",
+            "a small classifier of the data's own labels, shipped with them or trained and kept in the data folder",
+            "genzoo.image.features:kept_classifier",
+        ),
         _feature("random", "the same network untrained, for data without labels"),
         _feature("inception", "torch-fidelity's Inception network, if its weights are in the data folder"),
     ]

@@ -1,8 +1,8 @@
 """Features to compare images by, without a download: of a small classifier of the data's own labels, or of an untrained
 network.
 
-A network is a function of the data and a fixed seed. A classifier is trained once, kept on the disk, and named by the
-SHA-256 of its weights, which every result carries.
+A network is a function of the data and a fixed seed. A classifier is shipped with its data, or trained once and kept on
+the disk, and named by the SHA-256 of its weights, which every result carries.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,8 +24,8 @@ from genzoo.interface.dataset import Dataset, Progress, Share, silent
 from genzoo.interface.errors import GenzooError, UsageError
 from genzoo.interface.files import write_folder
 from genzoo.interface.parsing import parse_json
-from genzoo.interface.specs import DataSpec
-from genzoo.registry.data import data_folder
+from genzoo.interface.specs import DataSpec, Json
+from genzoo.registry.data import data_folder, shipped_classifiers
 
 WIDTH = 64  # features: few, so that the covariance of some hundred images has full rank
 SEED = 20261122
@@ -86,6 +86,7 @@ class Features:
         sha256: of the weights.
         head: features (B, D) to the logits of the classes (B, K); None if it knows none.
         accuracy: share of the test images that it classifies right.
+        kept: the folder that holds its weights; None where none does.
     """
 
     network: Callable[[Tensor], Tensor]
@@ -93,6 +94,7 @@ class Features:
     sha256: str
     head: Callable[[Tensor], Tensor] | None = None
     accuracy: float | None = None
+    kept: Path | None = None
 
     @torch.no_grad()
     def of(self, images: Tensor) -> Tensor:
@@ -106,8 +108,9 @@ class Features:
 
 
 def classifier_features(data: Dataset, spec: DataSpec, folder: Path, progress: Progress) -> Features:
-    """The features of a classifier of the data's own labels, trained at the first call and kept in `folder`. The
-    examples are pictures (C, H, W) in [0, 1], or what can be seen as such.
+    """The features of a classifier of the data's own labels: the one that is shipped with the data set, else one
+    that is trained at the first call and kept in `folder`. The examples are pictures (C, H, W) in [0, 1], or what can
+    be seen as such.
 
     Raises:
         UsageError: the data have no labels.
@@ -115,26 +118,58 @@ def classifier_features(data: Dataset, spec: DataSpec, folder: Path, progress: P
     """
     if not spec.classes:
         raise UsageError(f"--features is classifier, and data {spec.name!r} have no labels; allowed is random")
-    name = f"{spec.name}-{spec.fingerprint[:12]}-{spec.train_count}-v2"
-    kept = next((place / name for place in _places(folder) if (place / name).exists()), None)
+    kept = kept_classifier(spec, folder) or _keep(spec, folder, *_trained(data, spec, progress))
+    facts = _facts(kept)
+    if facts.get("fingerprint", spec.fingerprint) != spec.fingerprint:
+        raise _damaged(kept, "it is of other data")
+    network = _weighted(kept, _network(spec.shape, len(spec.classes)))
+    return Features(network, "classifier-v2", facts["sha256"], network.scores, float(facts["accuracy"]), kept)
+
+
+def shipped_features(name: str, data: Dataset, spec: DataSpec) -> Features:
+    """The features of the classifier that is shipped with the data set of a name, for other data of the same shape, so
+    that figures on these compare between machines too. Where it has all classes of the data by their names, it knows
+    them.
+
+    Raises:
+        UsageError: the data are of another shape.
+        GenzooError: none is shipped, or it is damaged.
+    """
+    pattern = f"{name}-{'[0-9a-f]' * 12}-*-v2"
+    kept = next((path for place in shipped_classifiers(name) for path in sorted(place.glob(pattern))), None)
     if kept is None:
-        kept = _keep(name, folder, *_trained(data, spec, progress))
-    try:
-        facts = parse_json((kept / "classifier.json").read_text("utf-8"))
-        content = (kept / "classifier.safetensors").read_bytes()
-        if hashlib.sha256(content).hexdigest() != facts["sha256"]:
-            raise ValueError("its weights do not have the SHA-256 that it names")
-        network = _network(spec)
-        network.load_state_dict(load(content))
-        return Features(network, "classifier-v2", facts["sha256"], network.scores, float(facts["accuracy"]))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise GenzooError(f"{kept} is damaged ({error}); remove that folder and it is made anew") from None
+        raise GenzooError(f"no classifier is shipped with data {name!r}")
+    facts = _facts(kept)
+    shape, classes = tuple(facts["shape"]), facts["classes"]
+    if spec.shape != shape:
+        raise UsageError(f"--features {name} are of images of shape {shape}; those of {spec.name} are {spec.shape}")
+    network = _weighted(kept, _network(shape, len(classes)))
+    features = Features(network, f"{name}-classifier-v2", facts["sha256"], kept=kept)
+    if not spec.classes or not set(spec.classes) <= set(classes):
+        return features
+    columns = [classes.index(label) for label in spec.classes]
+
+    def head(features: Tensor) -> Tensor:
+        return network.scores(features)[:, columns]
+
+    return replace(features, head=head, accuracy=_accuracy(data, network, head))
+
+
+def kept_classifier(spec: DataSpec, folder: Path) -> Path | None:
+    """The folder of the classifier of some data, if it need not be trained: it is shipped with the data set, or kept in
+    `folder` or in the user's own."""
+    places = [*shipped_classifiers(spec.name), *_places(folder)]
+    return next((place / _name(spec) for place in places if (place / _name(spec)).exists()), None)
+
+
+def _name(spec: DataSpec) -> str:
+    return f"{spec.name}-{spec.fingerprint[:12]}-{spec.train_count}-v2"
 
 
 def random_features(data: Dataset, spec: DataSpec, folder: Path, progress: Progress) -> Features:
     """The features of the same network with its first, untrained weights, each batch normalisation fitted to the first
     1,000 training images. The examples are as for `classifier_features`."""
-    network = _network(spec)
+    network = _network(spec.shape, len(spec.classes))
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.train().momentum = 1.0
@@ -186,13 +221,13 @@ INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
 
 
 def _places(folder: Path) -> list[Path]:
-    """Where classifiers are looked for: the data's folder, and the user's own where that cannot be written to."""
+    """Where classifiers are kept: in the data's folder, or in the user's own where that cannot be written to."""
     return list(dict.fromkeys([folder, data_folder(None) / "features"]))
 
 
-def _keep(name: str, folder: Path, network: Network, accuracy: float) -> Path:
+def _keep(spec: DataSpec, folder: Path, network: Network, accuracy: float) -> Path:
     content = _bytes(network)
-    facts = {"sha256": hashlib.sha256(content).hexdigest(), "accuracy": accuracy}
+    facts = {"sha256": hashlib.sha256(content).hexdigest(), "accuracy": accuracy, "fingerprint": spec.fingerprint}
 
     def fill(aside: Path) -> None:
         (aside / "classifier.safetensors").write_bytes(content)
@@ -202,8 +237,8 @@ def _keep(name: str, folder: Path, network: Network, accuracy: float) -> Path:
     for place in _places(folder):
         try:
             place.mkdir(parents=True, exist_ok=True)
-            write_folder(place / name, fill)
-            return place / name
+            write_folder(place / _name(spec), fill)
+            return place / _name(spec)
         except OSError as error:
             problem = error
     assert problem is not None
@@ -212,10 +247,34 @@ def _keep(name: str, folder: Path, network: Network, accuracy: float) -> Path:
     )
 
 
-def _network(spec: DataSpec) -> Network:
+def _facts(kept: Path) -> Json:
+    try:
+        facts: Json = parse_json((kept / "classifier.json").read_text("utf-8"))
+        content = (kept / "classifier.safetensors").read_bytes()
+        if hashlib.sha256(content).hexdigest() != facts["sha256"]:
+            raise ValueError("its weights do not have the SHA-256 that it names")
+        float(facts["accuracy"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(kept, error) from None
+    return facts
+
+
+def _weighted(kept: Path, network: Network) -> Network:
+    try:
+        network.load_state_dict(load((kept / "classifier.safetensors").read_bytes()))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _damaged(kept, error) from None
+    return network
+
+
+def _damaged(kept: Path, reason: object) -> GenzooError:
+    return GenzooError(f"{kept} is damaged ({reason}); remove that folder and it is made anew")
+
+
+def _network(shape: tuple[int, ...], classes: int) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        return Network(spec.shape, len(spec.classes) or 1).eval()
+        return Network(shape, classes or 1).eval()
 
 
 def _bytes(network: nn.Module) -> bytes:
@@ -225,9 +284,11 @@ def _bytes(network: nn.Module) -> bytes:
 def _trained(data: Dataset, spec: DataSpec, progress: Progress) -> tuple[Network, float]:
     """A trained network and its accuracy on the test images. Cross entropy, images moved by up to
     two pixels, one cycle of the step size."""
-    network = _network(spec).train()
+    network = _network(spec.shape, len(spec.classes)).train()
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, STEPS)
+    activity = "training the classifier of the evaluation (steps)"
+    progress(activity, 0, STEPS)
     source = data.batches(range(STEPS), Share(BATCH, SEED), CPU)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
@@ -239,14 +300,19 @@ def _trained(data: Dataset, spec: DataSpec, progress: Progress) -> tuple[Network
             optimizer.step()
             schedule.step()
             if step % 20 == 19:
-                progress("training the classifier of the evaluation (steps)", step + 1, STEPS)
+                progress(activity, step + 1, STEPS)
     network.eval().standardize(data, min(5000, spec.train_count))
+    return network, _accuracy(data, network, network.scores)
+
+
+@torch.no_grad()
+def _accuracy(data: Dataset, network: Network, head: Callable[[Tensor], Tensor]) -> float:
+    """The share of the test images that are classified right."""
     right = 0
-    with torch.no_grad():
-        for batch in data.examples("test", CPU):
-            assert batch.labels is not None
-            right += int((network.scores(network(batch.examples)).argmax(1) == batch.labels).sum())
-    return network, right / spec.test_count
+    for batch in data.examples("test", CPU):
+        assert batch.labels is not None
+        right += int((head(network(batch.examples)).argmax(1) == batch.labels).sum())
+    return right / data.count("test")
 
 
 def _moved(images: Tensor, most: int = 2) -> Tensor:

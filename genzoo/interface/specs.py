@@ -241,7 +241,9 @@ class DatasetSpec:
 
     `target` names a function `load(data_dir: pathlib.Path)` that gives what the modality takes (`Modality.take`): a
     `genzoo.ImageData`, a `genzoo.TextData`. `source` says where the data come from; `files` are those it needs in the
-    data folder, empty where it needs none.
+    data folder, empty where it needs none. `classifier` is a folder of a package, `"package:folder"`, with the
+    classifier that evaluations on these data compare by, as `genzoo data NAME --classifier FOLDER` writes it, so that
+    they compare by the same one on all machines; empty: each trains its own.
     """
 
     name: str
@@ -250,6 +252,7 @@ class DatasetSpec:
     target: str
     source: str = ""
     files: tuple[str, ...] = ()
+    classifier: str = ""
 
     def check(self) -> None:
         """Raises `ValueError` saying what is wrong with this spec."""
@@ -301,13 +304,16 @@ class FeatureSpec:
     """Features to measure samples of a modality in, as a plugin registers them for `--features`.
 
     `target` names a function `load(dataset, data: genzoo.DataSpec, folder: pathlib.Path, progress)` that gives what the
-    modality measures in (images: `genzoo.Features`); `folder` is where it may keep files.
+    modality measures in (images: `genzoo.Features`); `folder` is where it may keep files. `kept` names a function
+    `(data, folder)` that is true if nothing has to be trained, for features of which something is; how long an
+    evaluation takes is else looked at before.
     """
 
     name: str
     summary: str
     modality: str
     target: str
+    kept: str = ""
 
     def check(self) -> None:
         """Raises `ValueError` if the name cannot be one."""

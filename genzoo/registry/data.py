@@ -26,6 +26,14 @@ def data_folder(data_dir: str | None) -> Path:
     return Path(platformdirs.user_cache_dir("genzoo", appauthor=False)) / "data"
 
 
+def shipped_classifiers(data: str) -> list[Path]:
+    """The folders with classifiers that plugins ship with the data set of a name (`DatasetSpec.classifier`)."""
+    from importlib.resources import files
+
+    shipped = [spec.classifier.partition(":") for _, _, spec in registry().datasets if spec.name == data]
+    return [Path(str(files(package) / inside)) for package, _, inside in shipped if package]
+
+
 def locate(data: str, modality: ModalitySpec) -> DatasetSpec | tuple[Path, ...]:
     """The data set of a modality that a name stands for, or the folder or files at a path. Raises `UsageError`."""
     shelf = registry().datasets

@@ -156,6 +156,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
             modality="audio",
             target="genzoo_audio.vocoder:MelGAN",
             config=MelGANOptions,
+            schedule="cosine",
             defaults={"steps": 3000, "batch_size": 16},
             presets={
                 "quick": {"steps": 500},
@@ -179,6 +180,7 @@ def genzoo_generators() -> list[GeneratorSpec]:
             target="genzoo_audio.mel_diffusion:MelDiffusion",
             config=MelDiffusionOptions,
             sample_options=MelDiffusionSampleOptions,
+            schedule="learning_rate_schedule",
             defaults={"steps": 3000, "batch_size": 32, "eval_every": 0},
             presets={
                 "quick": {"steps": 500},
@@ -229,6 +231,7 @@ def genzoo_metrics() -> list[MetricSpec | FeatureSpec]:
         FeatureSpec(
             name="classifier", modality="audio", target="genzoo_audio.features:classifier",
             summary="a small classifier of the data's own labels, trained once and kept in the data folder",
+            kept="genzoo_audio.features:kept_classifier",
         ),
         FeatureSpec(
             name="random", modality="audio", target="genzoo_audio.features:random",

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import genzoo
 from genzoo import Batch, Dataset, DataSpec, Features, Part, Progress
+from genzoo import kept_classifier as kept_classifier
 from genzoo_audio.spectrograms import Mel, to_unit
 
 COARSE = (4, 2)  # bands and frames that the networks see as one

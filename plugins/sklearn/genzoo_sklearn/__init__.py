@@ -16,5 +16,6 @@ def genzoo_datasets() -> list[DatasetSpec]:
             modality="image",
             target="genzoo_sklearn.data:load_digits",
             source="the scikit-learn package; nothing is downloaded",
+            classifier="genzoo_sklearn:classifiers",
         )
     ]
