@@ -13,6 +13,8 @@ from genzoo.interface.specs import load_target
 from genzoo.registry.data import data_folder, open_data
 from genzoo.registry.plugins import registry
 
+CLASSIFIER = "classifier"  # features
+
 
 def write_classifier(
     data: str, folder: Path, data_dir: str | None = None, progress: Progress = silent
@@ -27,7 +29,9 @@ def write_classifier(
         raise UsageError(f"--classifier is of a data set with a name, and {data!r} is none; `genzoo data` lists them")
     spec = registry().datasets.get(data)[1]
     modality = registry().modalities.get(spec.modality)[1]
-    plugin, feature = registry().features.get("classifier", spec.modality)
+    if CLASSIFIER not in [feature.name for _, feature in registry().features.of_modality(spec.modality)]:
+        raise UsageError(f"--classifier is of data that are compared by one, and {spec.modality} data are not")
+    plugin, feature = registry().features.get(CLASSIFIER, spec.modality)
     dataset, data_spec = open_data(modality, modality.train_options(data=data, data_dir=data_dir), {}, progress)
     load = load_target(feature.target, f"features {feature.name!r} of {plugin.distribution}")
     features: Any = load(dataset, data_spec, data_folder(data_dir) / "features", progress)
