@@ -82,11 +82,13 @@ def outside(tmp_path_factory):
     """A clean environment that has genzoo's wheel, and torch from the one that runs the tests; `call` calls in it."""
     root = tmp_path_factory.mktemp("outside")
     venv.create(root / "env", with_pip=True)
-    scripts = root / "env" / "bin"
+    scripts = root / "env" / ("Scripts" if os.name == "nt" else "bin")
     uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
 
     def call(*command, status=0, folder=root):
-        path = {"PATH": f"{scripts}:/usr/bin:/bin"}  # without uv: pip sees what is on the path, and fetches no torch
+        path = {
+            "PATH": os.pathsep.join([str(scripts), os.defpath])
+        }  # without uv: pip sees what is on it, and fetches no torch
         here = {k: v for k, v in os.environ.items() if not k.startswith(("GENZOO_", "PYTHON", "VIRTUAL_ENV"))} | path
         done = subprocess.run(
             [*map(str, command)], cwd=folder, env=here, capture_output=True, text=True, encoding="utf-8"

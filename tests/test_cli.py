@@ -579,8 +579,7 @@ def test_the_end_of_a_training_says_what_took_how_long(genzoo_command):
 
 
 def test_a_bar_is_drawn_on_a_terminal():
-    import pty
-
+    pty = pytest.importorskip("pty", reason="no terminal can be made here")
     leader, follower = pty.openpty()
     code = (
         f"import sys; sys.path.insert(0, {os.path.dirname(__file__) + '/toy'!r}); from genzoo.cli import main; main()"

@@ -10,20 +10,14 @@ import torch
 
 import genzoo
 
-sys.path.insert(0, str(Path(__file__).parent / "like"))
-from mps import DEVICE, mps, on_device
+sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("like", "kept")]
+from mps import DEVICE, lacking, mps, on_device  # noqa: E402  (no package)
+from write import FAMILIES, SAMPLING, data_of, options_of  # noqa: E402
 
-TINY = {"steps": 4, "save_every": 2, "eval_every": 2, "sample_every": 0, "log_every": 1, "batch_size": 4}
-FAMILIES = {
-    "vae": {"architecture": "mlp", "hidden_sizes": (8,), "prior": "mixture"},
-    "gan": {"generator_sizes": (8,), "discriminator_sizes": (8,)},
-    "dcgan": {"width": 4},
-    "diffusion": {"width": 8, "num_timesteps": 20},
-    "transformer": {"hidden_size": 8, "num_layers": 1, "num_heads": 2, "context_length": 16, "data": "text.txt"},
-}
-SAMPLING = {
-    "diffusion": {"num_steps": 4},
-    "transformer": {"max_new_tokens": 8, "top_k": 5, "top_p": 0.9, "repetition_penalty": 1.2},
+MORE = {"vae": {"prior": "mixture"}, "melgan": {"adversarial_share": 0.5}}
+MORE_SAMPLING = {
+    "transformer": {"top_k": 5, "top_p": 0.9, "repetition_penalty": 1.2, "prompt": "the "},
+    "hmm": {"prompt": "the "},
 }
 
 
@@ -37,26 +31,36 @@ def test_the_stand_in_refuses_what_mps_does_not_have(monkeypatch):
                 refused()
         with pytest.raises(NotImplementedError, match="MPS device"):
             torch.linalg.eigvals(torch.eye(2, device="mps"))
+        weight = torch.ones(2, device="mps", requires_grad=True)
+        assert {"linalg_eig", "ormqr"} <= lacking()
+        assert {"mm", "add.Tensor", "stft", "_fft_r2c", "_fused_adam_", "convolution_backward"}.isdisjoint(lacking())
+        with monkeypatch.context() as patch:
+            patch.setattr("mps.lacking", lambda: {"mul.Tensor"})  # on the way there, and on the way back
+            with pytest.raises(NotImplementedError, match="'aten::mul.Tensor' is not currently implemented"):
+                weight * 2
+            with pytest.raises(NotImplementedError, match=r"'aten::mul.Tensor'"):
+                weight.square().sum().backward()
+            assert (weight.detach().cpu() * 2).tolist() == [2, 2]
         with pytest.raises(RuntimeError, match="same device"):
             there + torch.zeros(3)
         assert there.cpu().double().dtype == torch.float64
 
 
+@pytest.mark.filterwarnings("ignore:the step size of")  # which falls over the whole length
 @pytest.mark.parametrize("family", [pytest.param(f, marks=() if f == "gan" else pytest.mark.slow) for f in FAMILIES])
 def test_a_family_needs_nothing_that_mps_does_not_have(family, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    Path("text.txt").write_text("the quick brown fox jumps over the lazy dog;\n" * 100, "utf-8")
+    sampling = {**SAMPLING.get(family, {}), **MORE_SAMPLING.get(family, {})}
+    often = {"device": "auto", "save_every": 2, "eval_every": 2, "log_every": 1}
     with mps(monkeypatch):
-        run = genzoo.train(
-            family, **{"data": "digits-8x8" if family != "dcgan" else "mnist-5k", **TINY, **FAMILIES[family]}
-        )
+        options = {**options_of(family), **MORE.get(family, {}), **often, "data": data_of(family, tmp_path)}
+        run = genzoo.train(family, **options)
         assert run.record["environment"]["device"] == "mps"
         run = genzoo.resume(run, steps=6)
         model = genzoo.load(run)
         assert all(tensor.device == DEVICE for tensor in (*model.parameters(), *model.buffers()))
-        assert not on_device(genzoo.sample(run, 3, **SAMPLING.get(family, {})))
-        features = {} if family == "transformer" else {"features": "random"}
-        assert genzoo.evaluate(run, 10, **features, **SAMPLING.get(family, {})).measures
+        assert not on_device(genzoo.sample(run, 3, **sampling))
+        features = {} if model.data.modality == "text" else {"features": "random"}
+        assert genzoo.evaluate(run, 10, **features, **sampling).measures
 
 
 def test_what_a_device_cannot_do_is_one_line_that_says_what_to_do(monkeypatch, install, genzoo_command):

@@ -349,7 +349,10 @@ def test_rm_and_rename_and_note(three, genzoo_command, tmp_path):
 def test_what_is_outside_held_or_a_model_is_not_touched(three, genzoo_command, tmp_path):
     runs = genzoo.find_run("one").path.parent
     outside = shutil.copytree(runs / "one", tmp_path / "outside")
-    (runs / "link").symlink_to(outside)
+    try:
+        (runs / "link").symlink_to(outside)
+    except OSError:  # Windows lets only some make links
+        pytest.skip("no links can be made here")
     for verb in ("rm", "prune"):
         for name in (outside, "link"):
             done = genzoo_command(verb, name, "--yes")

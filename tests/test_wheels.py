@@ -53,7 +53,7 @@ def without_torch(wheels, tmp_path_factory):
     made = Environment(tmp_path_factory.mktemp("light"), wheels)
     here = Path(sysconfig.get_path("purelib"))
     for name in LIGHT:
-        os.symlink(here / name, made.site / name)
+        shutil.copytree(here / name, made.site / name)
     return made
 
 
@@ -109,7 +109,7 @@ def test_a_model_trains_and_samples_from_the_wheels(with_torch):
     assert trained.returncode == 0, trained.stderr
     assert (with_torch.folder / "runs" / "one" / "samples" / "step-00000020.png").exists()
     sampled = with_torch.genzoo("sample", "vae", "-n", "4")
-    assert sampled.stdout == "runs/one/samples/sample-001.png\n"
+    assert Path(sampled.stdout.rstrip("\n")) == Path("runs/one/samples/sample-001.png")
     where = [
         str(with_torch.scripts / "python"),
         "-c",

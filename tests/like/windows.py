@@ -199,6 +199,7 @@ def begin() -> None:
         multiprocessing.set_start_method("spawn")
     warnings.filterwarnings("ignore", category=EncodingWarning)
     warnings.filterwarnings("error", category=EncodingWarning, module=OURS)
+    tempfile.gettempdir()  # it makes a file and removes it, under a lock that the hook would wait for
     sys.addaudithook(_audit)
 
 
