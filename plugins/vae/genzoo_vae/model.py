@@ -49,8 +49,12 @@ def mlp_networks(config: VAEOptions, shape: tuple[int, ...], classes: int) -> tu
     return encoder, decoder
 
 
-def conv_networks(config: VAEOptions, shape: tuple[int, ...], classes: int) -> tuple[nn.Module, nn.Module]:
-    """The same with 3x3 convolutions that halve the size (rounded up) and transposed ones that restore it."""
+def conv_networks(
+    config: VAEOptions, shape: tuple[int, ...], classes: int, *, shades: bool = False
+) -> tuple[nn.Module, nn.Module]:
+    """The same with 3x3 convolutions that halve the size (rounded up) and transposed ones that restore it. These leave
+    a grid in `shades`, what is neither black nor white, so that there pixels are repeated and convolved instead (Odena
+    et al. 2016)."""
     image_channels, height, width = shape
     channels, sizes = [image_channels + bool(classes), *config.conv_channels], [(height, width)]
     down: list[nn.Module] = []
@@ -64,7 +68,11 @@ def conv_networks(config: VAEOptions, shape: tuple[int, ...], classes: int) -> t
     up: list[nn.Module] = []
     for i in range(len(channels) - 1, 0, -1):
         output_padding = (1 - sizes[i - 1][0] % 2, 1 - sizes[i - 1][1] % 2)  # to 2n, or to 2n - 1
-        up += [nn.ReLU(), nn.ConvTranspose2d(channels[i], channels[i - 1], 3, 2, 1, output_padding=output_padding)]
+        up += [nn.ReLU()]
+        if shades:
+            up += [nn.Upsample(sizes[i - 1]), nn.Conv2d(channels[i], channels[i - 1], 3, padding=1)]
+        else:
+            up += [nn.ConvTranspose2d(channels[i], channels[i - 1], 3, 2, 1, output_padding=output_padding)]
         up += [nn.BatchNorm2d(channels[i - 1])] if i > 1 else []
     inputs = config.latent_dim + classes
     decoder = nn.Sequential(*dense([inputs, *hidden[::-1], math.prod(features)]), nn.Unflatten(1, features), *up)
@@ -85,11 +93,14 @@ class VAE(Generator):
         self.classes = len(data.classes) if self.conditional else 0
         by_data = "bernoulli" if is_nearly_binary(data) else "gaussian"
         self.likelihood: str = by_data if config.likelihood == "auto" else config.likelihood
-        networks = {"mlp": mlp_networks, "conv": conv_networks}[config.architecture]
-        self.encoder, self.decoder = networks(config, data.shape, self.classes)
+        if config.architecture == "mlp":
+            self.encoder, self.decoder = mlp_networks(config, data.shape, self.classes)
+        else:
+            shades = self.likelihood == "gaussian"
+            self.encoder, self.decoder = conv_networks(config, data.shape, self.classes, shades=shades)
         if self.classes:
             self.label_image = nn.Embedding(self.classes, math.prod(data.shape[1:]))  # one more channel
-        self.log_scale = nn.Parameter(torch.tensor(-1.0), requires_grad=self.likelihood == "gaussian")
+        self.log_scale = nn.Parameter(torch.tensor(-2.0), requires_grad=self.likelihood == "gaussian")
         if config.prior == "mixture":  # N(0, I) until it is fitted
             mixtures, dim = max(1, self.classes), config.latent_dim  # one mixture for each class
             components = max(1, config.prior_components // mixtures)
