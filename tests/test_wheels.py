@@ -86,6 +86,15 @@ def test_wheels_hold_the_package_and_nothing_else(wheels):
         names = zipfile.ZipFile(wheel).namelist()
         assert all(name.startswith((f"{package}/", f"{package}-0.1.0.dist-info/")) for name in names)
         assert f"{package}/py.typed" in names
+        ships = {
+            "genzoo": "image/classifiers/mnist-5k",
+            "genzoo_emoji": "classifiers/emoji",
+            "genzoo_sklearn": "classifiers",
+        }
+        if package in ships:
+            weights = [name for name in names if name.endswith("/classifier.safetensors")]
+            assert len(weights) == 1
+            assert weights[0].startswith(f"{package}/{ships[package]}")
         metadata = zipfile.ZipFile(wheel).read(f"{package}-0.1.0.dist-info/METADATA").decode()
         terms = "GPL-3.0-or-later" if package == "genzoo_speech" else "Apache-2.0"  # as espeak-ng is
         assert f"License-Expression: {terms}" in metadata

@@ -154,7 +154,7 @@ class HeldOut:
         if not time_left.is_watched or not runs:
             return
         known = [spec.name for _, spec in registry().features.of_modality(self.modality)]
-        if UNTRAINED in known and time_left.expected(MEASURES) is None and (count is None or count > 4 * REHEARSED):
+        if UNTRAINED in known and time_left.expected(MEASURES) is None and (count is None or count > 2 * REHEARSED):
             count = count or reference(untrained).count
             small = reference(replace(untrained, count=min(count, REHEARSED)))
             time_left.rehearse_measures(small, count, measured)

@@ -1,5 +1,5 @@
 """What MLflow and Weights & Biases read of a run is what the run has. These are no dependencies; with them:
-`uv run --group trackers pytest plugins/trackers`."""
+`uv run --group trackers pytest -m slow plugins/trackers`."""
 
 import json
 import struct
