@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from genzoo.interface.errors import UsageError as UsageError
     from genzoo.interface.errors import one_line as one_line
     from genzoo.interface.errors import some_of as some_of
+    from genzoo.interface.errors import unknown as unknown
     from genzoo.interface.files import class_folders as class_folders
     from genzoo.interface.files import write_file as write_file
     from genzoo.interface.files import write_folder as write_folder
@@ -76,7 +77,9 @@ if TYPE_CHECKING:
     from genzoo.interface.modality import DataSurvey as DataSurvey
     from genzoo.interface.modality import Modality as Modality
     from genzoo.interface.modality import SampleSpace as SampleSpace
+    from genzoo.interface.options import Option as Option
     from genzoo.interface.options import option as option
+    from genzoo.interface.options import options_of as options_of
     from genzoo.interface.parsing import parse_json as parse_json
     from genzoo.interface.parsing import printable as printable
     from genzoo.interface.pictures import read_labels as read_labels
@@ -109,6 +112,7 @@ if TYPE_CHECKING:
     from genzoo.runs.find import find_run as find_run
     from genzoo.runs.find import list_runs as list_runs
     from genzoo.runs.find import output_path as output_path
+    from genzoo.runs.find import runs_folder as runs_folder
     from genzoo.runs.folder import RunFolder as RunFolder
     from genzoo.sampling.draw import sample as sample
     from genzoo.sampling.draw import stream as stream
@@ -163,6 +167,7 @@ _HOME = {
         "UsageError",
         "one_line",
         "some_of",
+        "unknown",
     ),
     "interface.files": ("class_folders", "write_file", "write_folder"),
     "interface.parsing": ("parse_json", "printable"),
@@ -181,7 +186,7 @@ _HOME = {
     "interface.hookspecs": ("API_VERSION", "hookimpl"),
     "interface.measures": ("Estimate", "EvaluationRequest", "NotMeasurable", "Reference", "Subject", "mean"),
     "interface.modality": ("Modality", "SampleSpace", "DataSurvey"),
-    "interface.options": ("option",),
+    "interface.options": ("Option", "option", "options_of"),
     "interface.pictures": (
         "read_labels",
         "read_picture",
@@ -212,7 +217,7 @@ _HOME = {
     "registry.installed": ("Plugin",),
     "registry.plugins": ("modality_of",),
     "registry.provenance": ("read_provenance",),
-    "runs.find": ("find_run", "list_runs", "output_path"),
+    "runs.find": ("find_run", "list_runs", "output_path", "runs_folder"),
     "runs.folder": ("RunFolder",),
     "sampling.draw": ("sample", "stream"),
     "sampling.export": ("export",),

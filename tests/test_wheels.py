@@ -76,6 +76,7 @@ def test_wheels_hold_the_package_and_nothing_else(wheels):
         "genzoo_hmm",
         "genzoo_sklearn",
         "genzoo_speech",
+        "genzoo_sweep",
         "genzoo_tensorboard",
         "genzoo_trackers",
         "genzoo_transformer",
