@@ -94,7 +94,7 @@ UNUSED = (
 def test_models_import_nothing_that_they_do_not_use():
     """Drawing and scoring; torch's optimisers import the compiler themselves, when they are made."""
     code = f"UNUSED = {UNUSED!r}\n{MODELS}"
-    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8")
     assert (outcome.returncode, outcome.stdout.split()) == (0, []), outcome.stderr
 
 
@@ -600,7 +600,7 @@ def test_a_bar_is_drawn_on_a_terminal():
         pass
     os.close(leader)
     assert process.wait() == 0
-    text = seen.decode()
+    text = seen.decode(errors="replace")
     assert "12/12" in text
     assert "samples/s" in text
     assert "loss" in text

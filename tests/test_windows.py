@@ -122,11 +122,11 @@ def test_output_that_a_code_page_does_not_have_is_escaped(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "cp1252", newline="\n"))
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), "cp1252"))
     escape_the_unknown()
-    print("é 日")
+    print("é 日 ↓日↑")
     print_json({"text": "日"})
     sys.stdout.flush()
     first, _, rest = written.getvalue().partition(b"\n")
-    assert first == b"\xe9 \\u65e5"
+    assert first == b"\xe9 \\u65e5 v\\u65e5^"
     assert json.loads(rest) == {"text": "日"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
@@ -11,12 +12,22 @@ import click
 
 from genzoo.interface.parsing import printable
 
+PLAIN = {"↓": "v", "↑": "^"}  # what tables have, where an encoding does not; as wide as they are
+
 
 def escape_the_unknown() -> None:
-    """From here on, what the encoding of a standard stream does not have is written as a backslash escape."""
+    """From here on, what the encoding of a standard stream does not have is written as a backslash escape, and arrows
+    as letters."""
+    codecs.register_error("genzoo", _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # there may be none
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="genzoo")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError), "a stream that is written to"
+    unknown = error.object[error.start : error.end]
+    return "".join(PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in unknown), error.end
 
 
 def say(line: str) -> None:
