@@ -44,7 +44,7 @@ def pytest_runtest_call(item: pytest.Item) -> None:
 def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("GENZOO_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.setenv("GENZOO_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("GENZOO_BLOCK", "tensorboard")  # it would write beside every training
+    monkeypatch.setenv("GENZOO_BLOCK", "tensorboard,trackers")  # which watch every training
     monkeypatch.setenv("GENZOO_SLOW_SECONDS", "600")  # on a busy machine any plugin may be slow
     monkeypatch.delenv("GENZOO_PLUGINS", raising=False)
     registry.cache_clear()

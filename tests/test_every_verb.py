@@ -48,7 +48,7 @@ def test_a_family_goes_through_every_verb(family, tmp_path):
         time.sleep(0.05)
     training.kill()
     training.communicate()
-    assert RunFolder(path).status == "running"
+    assert RunFolder(path).status == "killed"
     steps = int(RunFolder(path).checkpoints()[0].name.removeprefix("step-")) + 4
     printed("resume", "one", "--steps", steps, "--shorten")
     assert (RunFolder(path).status, RunFolder(path).step) == ("finished", steps)

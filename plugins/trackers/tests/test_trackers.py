@@ -18,6 +18,7 @@ SMALL = {
 @pytest.fixture(autouse=True)
 def _on(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GENZOO_BLOCK", "tensorboard")
     registry.cache_clear()
     yield
     registry.cache_clear()

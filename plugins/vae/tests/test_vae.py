@@ -350,7 +350,7 @@ def test_a_stop_while_the_mixture_is_fitted_is_answered_and_the_run_goes_on(monk
     def asking(*arguments):
         asked.append(1)
         if len(asked) == 2:
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)
         return maximised(*arguments)
 
     with monkeypatch.context() as patch:
