@@ -104,15 +104,15 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(curves):
 
 
 def test_a_plugin_of_the_modality_is_begun_by_its_template(curves):
-    curves("new", "mine", "--modality", "curves")
-    project = curves.folder / "genzoo-mine"
+    curves("new", "sketch", "--modality", "curves")
+    project = curves.folder / "genzoo-sketch"
     assert '"genzoo-curves"' in (project / "pyproject.toml").read_text("utf-8")
     curves.outside(curves.outside.uv, "build", "--wheel", "--quiet", "--python", sys.executable, project)
     (wheel,) = (project / "dist").glob("*.whl")
     curves.outside(
         curves.outside.scripts / "python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel
     )
-    curves("train", "mine", "--steps", "60", "--threads", "1", "--name", "begun")
+    curves("train", "sketch", "--steps", "60", "--threads", "1", "--name", "begun")
     lines = [json.loads(line) for line in (curves.folder / "runs/begun/metrics.jsonl").read_text("utf-8").splitlines()]
     assert lines[-1]["loss"] < lines[0]["loss"]
-    assert curves("sample", "mine", "-n", "2").strip().endswith(".csv")
+    assert curves("sample", "sketch", "-n", "2").strip().endswith(".csv")
