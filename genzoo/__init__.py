@@ -11,6 +11,7 @@ from genzoo.interface.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from genzoo import kernels as kernels
+    from genzoo.evaluation import report as report
     from genzoo.evaluation.compare import compare as compare
     from genzoo.evaluation.evaluate import evaluate as evaluate
     from genzoo.evaluation.result import Evaluation as Evaluation
@@ -105,6 +106,7 @@ if TYPE_CHECKING:
     from genzoo.interface.specs import TrainOptions as TrainOptions
     from genzoo.interface.specs import WriteOptions as WriteOptions
     from genzoo.registry.data import data_folder as data_folder
+    from genzoo.registry.data import list_datasets as list_datasets
     from genzoo.registry.data import shipped_classifiers as shipped_classifiers
     from genzoo.registry.installed import Plugin as Plugin
     from genzoo.registry.plugins import modality_of as modality_of
@@ -114,6 +116,8 @@ if TYPE_CHECKING:
     from genzoo.runs.find import output_path as output_path
     from genzoo.runs.find import runs_folder as runs_folder
     from genzoo.runs.folder import RunFolder as RunFolder
+    from genzoo.runs.show import draw_curves as draw_curves
+    from genzoo.sampling.draw import real_samples as real_samples
     from genzoo.sampling.draw import sample as sample
     from genzoo.sampling.draw import stream as stream
     from genzoo.sampling.export import export as export
@@ -121,6 +125,7 @@ if TYPE_CHECKING:
     from genzoo.sampling.latents import reconstruct as reconstruct
     from genzoo.sampling.latents import walk as walk
     from genzoo.sampling.model import load as load
+    from genzoo.sampling.write import write_samples as write_samples
     from genzoo.text import TextTrainOptions as TextTrainOptions
     from genzoo.text import TextWriteOptions as TextWriteOptions
     from genzoo.text.data import TextBatch as TextBatch
@@ -213,16 +218,18 @@ _HOME = {
         "TrainOptions",
         "WriteOptions",
     ),
-    "registry.data": ("data_folder", "shipped_classifiers"),
+    "registry.data": ("data_folder", "list_datasets", "shipped_classifiers"),
     "registry.installed": ("Plugin",),
     "registry.plugins": ("modality_of",),
     "registry.provenance": ("read_provenance",),
     "runs.find": ("find_run", "list_runs", "output_path", "runs_folder"),
     "runs.folder": ("RunFolder",),
-    "sampling.draw": ("sample", "stream"),
+    "runs.show": ("draw_curves",),
+    "sampling.draw": ("real_samples", "sample", "stream"),
     "sampling.export": ("export",),
     "sampling.latents": ("interpolate", "reconstruct", "walk"),
     "sampling.model": ("load",),
+    "sampling.write": ("write_samples",),
     "text": ("TextTrainOptions", "TextWriteOptions"),
     "text.data": ("TextBatch", "TextData", "TokenData"),
     "text.measures": ("TextSubject",),
@@ -235,6 +242,7 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _MODULES = {  # public as a whole
     "kernels": "kernels",
+    "report": "evaluation.report",
     **{name: f"interface.{name}" for name in ("distances", "folders", "provenance", "sets")},
 }
 

@@ -82,7 +82,7 @@ def test_from_training_to_comparing(curves):
     table = curves("compare", "one", "two", "--html", "page.html")
     assert "REAL CURVES  WHITE NOISE" in table
     page = (curves.folder / "page.html").read_text("utf-8")
-    assert "<th>WHITE NOISE</th>" in page
+    assert '<th scope="col">WHITE NOISE</th>' in page
     assert page.count("data:image/png") == 4  # samples and the training of each run
 
 

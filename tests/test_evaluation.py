@@ -691,7 +691,9 @@ def test_the_commands_print_a_table_json_markdown_and_a_page(zoo, genzoo_command
     assert re.search("frechet_distance [↓v]", done.out)  # v where standard output has no arrows
     assert "REAL DATA" in done.out
     text = page.read_text("utf-8")
-    assert text.count("data:image/png;base64,") == 3
+    drawn = len(genzoo.find_run("one").training_samples())
+    assert text.count("data:image/png;base64,") == 2 + drawn > 2
+    assert text.count("<svg ") == len(re.findall(r'aria-label="curve of [^"]+"', text)) > 0
     assert "http" not in text  # nothing from elsewhere
     printed = json.loads(genzoo_command("evaluate", "one", "-n", 100, "--json").out)
     assert {"run", "protocol", "measures", "columns"} <= printed.keys()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -70,6 +71,29 @@ def test_how_far_sampling_is_can_be_watched(run, monkeypatch):
     model.report(1, 2)  # nobody watches now
 
 
+def test_two_who_sample_from_one_model_at_once_are_told_of_their_own(run, monkeypatch):
+    model, seen, both = genzoo.load(run), {"one": [], "other": []}, threading.Barrier(2, timeout=30)
+    plain = model.sample
+
+    def slowly(count, **arguments):
+        both.wait()  # both are in it
+        model.report(1, 2)
+        both.wait()
+        return plain(count, **arguments)
+
+    monkeypatch.setattr(model, "sample", slowly)
+
+    def draw(name, count):
+        genzoo.sample(model, count, batch_size=100, progress=lambda what, done, total: seen[name].append((done, total)))
+
+    threads = [threading.Thread(target=draw, args=arguments) for arguments in (("one", 10), ("other", 4))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == {"one": [(5, 10), (10, 10)], "other": [(2, 4), (4, 4)]}
+
+
 def test_more_samples_begin_with_the_same(run):
     eight = genzoo.sample(run, 8, seed=4, batch_size=4)
     assert torch.equal(genzoo.sample(run, 20, seed=4, batch_size=4)[:8], eight)
@@ -126,8 +150,8 @@ def test_a_model_that_breaks_its_promise_is_named(run, monkeypatch):
     for wrong in (torch.zeros(2, 3), torch.full((3, 1, 4, 4), torch.nan)):
         monkeypatch.setattr(model, "sample", lambda *a, wrong=wrong, **k: wrong)
         with pytest.raises(GenzooError, match="promised are"):
-            genzoo.sample(model, 3)
-        assert model.watch is None  # nobody is told of a sampling that is over
+            genzoo.sample(model, 3, progress=lambda *_: pytest.fail("nobody is told of a sampling that is over"))
+        model.report(1, 2)
 
 
 def test_what_a_model_cannot_do_is_said(run, tmp_path):

@@ -81,6 +81,7 @@ def test_wheels_hold_the_package_and_nothing_else(wheels):
         "genzoo_trackers",
         "genzoo_transformer",
         "genzoo_vae",
+        "genzoo_web",
     ]
     for wheel in wheels:
         package = wheel.name.partition("-")[0]

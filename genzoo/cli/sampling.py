@@ -112,15 +112,6 @@ class Request:
             sampling[PROMPT] = prompt
         return cls(folder, count, seed, label, drawing, sampling, writing, path, chat)
 
-    def facts(self) -> dict[str, object]:
-        """The provenance of what is drawn. Free text, such as a prompt or a path, may be a person's own and is left
-        out."""
-        label = {} if self.label is None else {"label": self.label}
-        known = options_of(self.folder.spec()[0].sample_options).values()
-        free = {option.name for option in known if option.type is str and not option.choices}
-        options = {name: value for name, value in self.options.items() if name not in free}
-        return self.folder.provenance(self.seed, **label, **options)
-
 
 def _free(path: Path, out: str, overwrite: bool) -> Path:
     for place in (path, sidecar(path)):
@@ -224,16 +215,13 @@ def _streamed(request: Request, model: Generator) -> tuple[list[str], bool]:
 
 
 def _written(request: Request, samples: object, as_json: bool) -> None:
-    from genzoo.registry.plugins import modality_of
-    from genzoo.sampling.draw import labels_of_samples
+    from genzoo.sampling.write import write_samples
 
     folder, path = request.folder, request.path
     if path is not None:
-        data, labels = folder.data_spec, None
-        if folder.conditional:
-            classes = [] if request.label is None else folder.class_numbers(request.label)
-            labels = labels_of_samples(request.count, data, classes)
-        modality_of(data.modality).write(samples, path, request.facts(), request.writing, data, labels)
+        write_samples(
+            folder, samples, path, seed=request.seed, label=request.label, writing=request.writing, **request.options
+        )
     place = {} if path is None else {"path": str(path)}
     if as_json:
         drawn = {"samples": samples} if request.writing.printed else {}

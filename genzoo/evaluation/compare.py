@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from genzoo.evaluation.evaluate import HeldOut, Sampling
+from genzoo.evaluation.evaluate import HeldOut, Sampling, with_measures_of_run
 from genzoo.evaluation.result import Evaluation
 from genzoo.evaluation.seeds import pooled
 from genzoo.evaluation.time_left import TimeLeft
@@ -61,7 +61,8 @@ def compare(
         else:
             assert held is not None, "there is a run"
             remember_place(source, data, data_dir)
-            results.append(held.result_of(source, f"run {number} of {len(sources)}"))
+            result = held.result_of(source, f"run {number} of {len(sources)}")
+            results.append(with_measures_of_run(result, source))
         _check_same([(result.run, result.protocol) for result in results])
     remaining = iter(results)
     return [_of_column(column, [next(remaining) for _ in column]) for column in columns]

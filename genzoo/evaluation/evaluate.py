@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -22,7 +22,8 @@ from genzoo.interface.files import write_json
 from genzoo.interface.generator import Generator, ability
 from genzoo.interface.measures import Estimate, EvaluationRequest, NotMeasurable, Reference, Subject
 from genzoo.interface.options import build, to_json
-from genzoo.interface.specs import MetricSpec, load_target
+from genzoo.interface.specs import DataSpec, MetricSpec, load_target
+from genzoo.registry.installed import Plugin
 from genzoo.registry.plugins import modality_of, registry
 from genzoo.runs.data import load_data
 from genzoo.runs.find import check_takes_results, find_run
@@ -71,7 +72,7 @@ def evaluate(
     spec = folder.spec()[0]
     sampling = Sampling(build(spec.sample_options, options, f"sampling {spec.name}"), batch_size, device, weights)
     held = HeldOut({folder: sampling}, n, seed, features, TimeLeft(progress), data, data_dir)
-    return held.evaluation_of(folder)
+    return with_measures_of_run(held.evaluation_of(folder), folder)
 
 
 @dataclass(frozen=True)
@@ -274,18 +275,38 @@ def measured(
     subject: Subject, model: Generator | None, progress: Progress
 ) -> tuple[list[tuple[MetricSpec, Estimate]], dict[str, str]]:
     """Every measure that applies, and why those have no value that have none."""
-    estimates, left_out = [], {}
     wanted = [
         (plugin, spec)
         for plugin, spec in registry().metrics.of_modality(subject.data.modality)
-        if not spec.needs or (model is not None and all(ability(model, need) for need in spec.needs))
+        if spec.modality
+        and (not spec.needs or (model is not None and all(ability(model, need) for need in spec.needs)))
     ]
+    return _estimates(wanted, subject, subject.data, progress)
+
+
+def with_measures_of_run(result: Evaluation, folder: RunFolder) -> Evaluation:
+    """A result with what is measured of the run itself, as that is now."""
+    data = folder.data_spec
+    wanted = [entry for entry in registry().metrics.of_modality(data.modality) if not entry[1].modality]
+    estimates, left_out = _estimates(wanted, folder, data, silent)
+    measures = [_with_references(spec, estimate, {}) for spec, estimate in estimates]
+    return replace(result, measures=(*result.measures, *measures), left_out={**result.left_out, **left_out})
+
+
+def _estimates(
+    wanted: Sequence[tuple[Plugin, MetricSpec]], subject: Subject | RunFolder, data: DataSpec, progress: Progress
+) -> tuple[list[tuple[MetricSpec, Estimate]], dict[str, str]]:
+    """What each measure gives, and why those have no value that have none."""
+    estimates: list[tuple[MetricSpec, Estimate]] = []
+    left_out: dict[str, str] = {}
     for number, (plugin, spec) in enumerate(wanted):
         progress("measuring (measures)", number, len(wanted))
         try:
-            if spec.applies is not None and not spec.applies(subject.data):
+            if spec.applies is not None and not spec.applies(data):
                 continue
             estimate = load_target(spec.target, f"measure {spec.name!r} of {plugin.distribution}")(subject)
+            if estimate is None and not spec.modality:
+                continue
             if not math.isfinite(estimate.value):
                 raise NotMeasurable("its value is not finite")
             estimates.append((spec, estimate))

@@ -12,10 +12,13 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from genzoo.evaluation.result import Evaluation, Measured
 from genzoo.interface.errors import unknown
 from genzoo.interface.files import write_file
+from genzoo.interface.modality import Modality
+from genzoo.interface.parsing import printable
 from genzoo.registry.plugins import modality_of, registry
 from genzoo.runs.folder import RunFolder
 
@@ -232,11 +235,7 @@ def page(results: Sequence[Evaluation], folders: Sequence[RunFolder | None]) -> 
     `folders` are of all runs, also of those that are one result."""
     first = results[0]
     title = "genzoo: " + ", ".join(result.run for result in results)
-    head, *body = rows(results)
-    lines = ["<table><thead><tr>", *(f"<th>{html.escape(cell)}</th>" for cell in head), "</tr></thead><tbody>"]
-    for row in body:
-        lines.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>")
-    lines.append("</tbody></table>")
+    lines = [html_table(rows(results), "measures")]
     lines += [f"<p class=note>{html.escape(note)}</p>" for note in notes(results)]
     lines.append("<details><summary>What the measures are</summary><dl>")
     lines += [
@@ -252,6 +251,7 @@ def page(results: Sequence[Evaluation], folders: Sequence[RunFolder | None]) -> 
         title=html.escape(title),
         heading=html.escape(first.heading),
         legend=html.escape(first.legend),
+        style=STYLE,
         body="\n".join(lines),
     )
 
@@ -267,36 +267,43 @@ def _section(result: Evaluation, folder: RunFolder | None) -> list[str]:
     if result.path is not None:
         lines += _illustrations(result)
     if folder is not None and folder.metrics():
-        from genzoo.interface.pictures import as_png
-        from genzoo.runs import show
-
-        picture = as_png(show.picture(folder), folder.provenance(folder.record["training"]["seed"]))
-        lines.append(_image(picture, "the training: samples, and the logged values"))
+        lines += _training(folder)
     if shares := facts.get("class_shares"):
-        cells = "".join(f"<td>{html.escape(name)}<br>{share:.1%}</td>" for name, share in shares.items())
-        lines.append(f"<p>Shares of the classes among the samples:</p><table><tr>{cells}</tr></table>")
+        of_classes = [("class", *shares), ("share of the samples", *(f"{share:.1%}" for share in shares.values()))]
+        lines.append(html_table(of_classes, "shares of the classes among the samples"))
     return lines
 
 
 def _illustrations(result: Evaluation) -> list[str]:
     """What lies beside a result, as its modality shows it."""
-    from genzoo.interface.pictures import as_png
-
     assert result.path is not None, "a result that is kept"
     modality, lines = modality_of(result.protocol["modality"]), []
     drawn = sorted(result.path.parent.iterdir(), reverse=True)
     for path in [path for path in drawn if path.suffix in modality.spec.write_options.suffixes]:
-        text = TITLES.get(path.stem, path.stem)
-        preview = modality.preview(path)
-        if isinstance(preview, str):
-            lines.append(f"<h3>{html.escape(text)}</h3><pre>{html.escape(preview)}</pre>")
-        else:
-            facts = modality.provenance(path).get("genzoo") or {}
-            content = path.read_bytes() if path.suffix == ".png" else as_png(preview, facts)
-            lines.append(_image(content, text))
+        lines.append(_seen(path, TITLES.get(path.stem, path.stem), modality))
         if media := modality.spec.write_options.media.get(path.suffix):
             lines.append(_player(path.read_bytes(), media))
     return lines
+
+
+def _training(folder: RunFolder) -> list[str]:
+    """How a training went: what it drew, from first to last, and a curve of each logged value."""
+    from genzoo.runs.show import draw_curves, evenly
+
+    modality = modality_of(folder.data_spec.modality)
+    drawn = [_seen(path, f"step {step:,}, AI-generated", modality) for step, path in evenly(folder.training_samples())]
+    return ["<h3>The training</h3>", f'<div class="genzoo-row">{"".join(drawn)}</div>', draw_curves(folder)]
+
+
+def _seen(path: Path, title: str, modality: Modality[Any]) -> str:
+    """What a file that a modality wrote looks or reads like, with a title."""
+    from genzoo.interface.pictures import as_png
+
+    preview = modality.preview(path)
+    if isinstance(preview, str):
+        return f"<figure><figcaption>{html.escape(title)}</figcaption>{html_text(preview, title)}</figure>"
+    facts = modality.provenance(path).get("genzoo") or {}
+    return _image(path.read_bytes() if path.suffix == ".png" else as_png(preview, facts), title)
 
 
 def _player(content: bytes, media: str) -> str:
@@ -307,10 +314,28 @@ def _player(content: bytes, media: str) -> str:
 
 def _image(content: bytes, text: str) -> str:
     coded = base64.b64encode(content).decode()
-    source = f"data:image/png;base64,{coded}"
-    return (
-        f'<figure><img alt="{html.escape(text)}" src="{source}"><figcaption>{html.escape(text)}</figcaption></figure>'
-    )
+    title, source = html.escape(text), f"data:image/png;base64,{coded}"
+    return f'<figure><figcaption>{title}</figcaption><img class="genzoo-picture" alt="{title}" src="{source}"></figure>'
+
+
+def html_table(lines: Sequence[Sequence[str]], caption: str) -> str:
+    """Rows with a heading, as HTML that `STYLE` is for; `caption` is said by what reads a page aloud."""
+    head, *body = lines
+    parts = [
+        f'<div class="genzoo-table" tabindex="0" role="region" aria-label="{html.escape(caption)}"><table><thead><tr>'
+    ]
+    parts += [f'<th scope="col">{html.escape(cell)}</th>' for cell in head]
+    parts.append("</tr></thead><tbody>")
+    for name, *cells in body:
+        row = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+        parts.append(f'<tr><th scope="row">{html.escape(name)}</th>{row}</tr>')
+    return "".join([*parts, "</tbody></table></div>"])
+
+
+def html_text(text: str, caption: str) -> str:
+    """A text as it is, as HTML that `STYLE` is for; nothing in it is obeyed."""
+    label, content = html.escape(caption), html.escape(printable(text, "\n\t"))
+    return f'<pre class="genzoo-text" tabindex="0" aria-label="{label}">{content}</pre>'
 
 
 def write_page(path: Path, results: Sequence[Evaluation], folders: Sequence[RunFolder | None]) -> None:
@@ -323,17 +348,37 @@ def _shown(text: str) -> str:
     return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else "\ufffd" for c in text)
 
 
+STYLE = """
+:root { --genzoo-line: #d5d9e2; --genzoo-soft: #f5f6fa; --genzoo-quiet: #5b6475; }
+@media (prefers-color-scheme: dark) {
+  :root { --genzoo-line: #3b4455; --genzoo-soft: #161c2a; --genzoo-quiet: #a3acbd; }
+}
+.genzoo-picture { image-rendering: pixelated; max-width: 100%; height: auto; border-radius: 4px; display: block; }
+.genzoo-text { white-space: pre-wrap; overflow-wrap: anywhere; padding: .7rem; border: 1px solid var(--genzoo-line);
+  border-radius: 4px; background: var(--genzoo-soft); max-height: 32rem; overflow: auto; }
+.genzoo-table { overflow-x: auto; }
+.genzoo-table table { border-collapse: collapse; font-variant-numeric: tabular-nums; border: 0; margin: 0; }
+.genzoo-table tr th, .genzoo-table tr td { padding: .25rem .7rem; border: 0;
+  border-bottom: 1px solid var(--genzoo-line); text-align: right; white-space: nowrap; }
+.genzoo-table tr th:first-child { text-align: left; font-weight: 600; }
+.genzoo-row { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
+.genzoo-row > * { min-width: 0; max-width: 100%; }
+.curve { width: min(100%, 20rem); height: auto; }
+figure { margin: .5rem 0; }
+figcaption { color: var(--genzoo-quiet); }
+audio, video { width: 100%; max-width: 30rem; margin-top: .5rem; }
+"""
+
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
 <style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; display: block; overflow-x: auto; }}
-th, td {{ padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }}
-th:first-child, td:first-child {{ text-align: left; }}
-figure {{ margin: 1rem 0; }} img {{ max-width: 100%; min-width: 16rem; image-rendering: pixelated; }}
-pre {{ white-space: pre-wrap; background: #f6f6f6; padding: .7rem; }}
-figcaption, .note {{ color: #555; }} dt {{ font-weight: 600; }}
-</style></head><body>
+:root {{ color-scheme: light dark; }}
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #1f2937;
+  background: #fff; }}
+@media (prefers-color-scheme: dark) {{ body {{ color: #f3f4f6; background: #0b0f19; }} }}
+.genzoo-picture {{ min-width: 16rem; }} .genzoo-row .genzoo-picture {{ min-width: 10rem; }}
+.note {{ color: var(--genzoo-quiet); }} dt {{ font-weight: 600; }}
+{style}</style></head><body>
 <h1>{title}</h1>
 <p>{heading}. Beside each value: {legend}. ↓ is better low, ↑ high; ± is a standard error; * marks the best and what
 is not two standard errors worse.</p>

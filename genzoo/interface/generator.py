@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
@@ -16,6 +18,19 @@ from genzoo.interface.dataset import Batch
 from genzoo.interface.randomness import RandomStreams
 from genzoo.interface.run import Run
 from genzoo.interface.specs import DataSpec, GeneratorSpec, TrainOptions
+
+_watcher: ContextVar[Callable[[int, int], None] | None] = ContextVar("watcher", default=None)
+
+
+@contextmanager
+def watching(watcher: Callable[[int, int], None]) -> Iterator[None]:
+    """While it lasts, `watcher(done, total)` is told what models report in this thread, and in no other: several may
+    sample from one model."""
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
 
 
 class Generator(nn.Module, ABC):
@@ -38,7 +53,6 @@ class Generator(nn.Module, ABC):
     `evaluate` gives, with `validation/` before it, as `("validation/loss", "lower")`; None: the last weights are."""
     spec: GeneratorSpec  # as the plugin registers it; genzoo sets it when it builds the model
     run: Path | None = None  # the folder of the run that `genzoo.load` took it from
-    watch: Callable[[int, int], None] | None = None  # whom `report` tells
 
     def __init__(self, config: object, data: DataSpec) -> None:
         super().__init__()
@@ -65,8 +79,8 @@ class Generator(nn.Module, ABC):
 
     def report(self, done: int, total: int) -> None:
         """For a `sample` that takes long to call: `done` of `total` parts of its work are done."""
-        if self.watch is not None:
-            self.watch(done, total)
+        if (watcher := _watcher.get()) is not None:
+            watcher(done, total)
 
     @abstractmethod
     def fit(self, run: Run) -> None:

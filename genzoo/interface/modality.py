@@ -21,6 +21,7 @@ from genzoo.interface.errors import GenzooError, UsageError
 from genzoo.interface.generator import Evaluates, Generator
 from genzoo.interface.measures import EvaluationRequest, Reference
 from genzoo.interface.provenance import Facts
+from genzoo.interface.randomness import permutation
 from genzoo.interface.specs import DataSpec, Json, ModalitySpec, TrainOptions, WriteOptions
 
 Samples = TypeVar("Samples")
@@ -132,6 +133,15 @@ class Modality(ABC, Generic[Samples]):
         """The examples of a batch in the form of samples, to be written beside them. As it stands they are samples, and
         are checked as these."""
         return self.check(batch.examples, len(batch), data)
+
+    def real_samples(
+        self, dataset: Dataset, data: DataSpec, count: int, *, seed: int, like: Samples | None = None
+    ) -> Samples:
+        """Up to `count` test examples, picked by `seed`, in the form of samples, to be set beside those of a model.
+        Where samples differ in length, they are as long as those in `like`, in turn. As it stands, what `samples_of`
+        gives."""
+        index = permutation(seed, 0, dataset.count("test"))[:count]
+        return self.samples_of(dataset.take("test", index, torch.device("cpu")), data)
 
     @abstractmethod
     def join(self, parts: Sequence[Samples], data: DataSpec) -> Samples:

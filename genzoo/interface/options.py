@@ -38,15 +38,19 @@ def option(
     choices: tuple[str, ...] = (),
     repeated: bool = False,
     hidden: bool = False,
+    prose: bool = False,
 ) -> Any:
     """A dataclass field that is an option.
 
     `minimum` and `maximum` are allowed values, `above` and `below` are not; `unit` is shown behind the help. A tuple
     may be given as a text with commas, unless it is `repeated`: then the option is given again for each. One that is
-    `hidden` is settled by the model and shown nowhere.
+    `hidden` is settled by the model and shown nowhere. A text is `prose` where the model reads it as it is, such as a
+    prompt, and it names no file, run or place: a page may then take it from anyone.
     """
     bounds = {"minimum": minimum, "maximum": maximum, "above": above, "below": below}
-    facts = {"help": help, "unit": unit, "choices": choices, "repeated": repeated, "hidden": hidden}
+    facts = {
+        "help": help, "unit": unit, "choices": choices, "repeated": repeated, "hidden": hidden, "prose": prose,
+    }  # fmt: skip
     return field(default=default, metadata={**facts, **bounds})
 
 
@@ -64,6 +68,7 @@ class Option:
     choices: tuple[str, ...]
     repeated: bool
     hidden: bool
+    prose: bool
     minimum: float | None
     maximum: float | None
     above: float | None

@@ -281,11 +281,15 @@ class MetricSpec:
     "higher". `needs` names methods (or true attributes) of the model without which the measure has no meaning; a
     measure that needs none is also taken of real data and of the baselines. `applies` says of which data it can be
     taken: of others it is not, and nothing is said of it; None: of all data of the modality.
+
+    A measure without a `modality` is one of the run, whatever its data: its function is given the `genzoo.RunFolder`
+    alone, is asked each time that a result is shown, and what it returns is not kept, as it may change afterwards (what
+    people say of a run's samples). It may return None: there is nothing to say yet.
     """
 
     name: str
     summary: str
-    modality: str
+    modality: str = ""
     better: str
     target: str
     unit: str = ""

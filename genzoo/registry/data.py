@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from genzoo.interface.modality import DataSurvey
 
 
+def list_datasets() -> list[DatasetSpec]:
+    """The data sets of every installed plugin, by name."""
+    return [spec for _, _, spec in registry().datasets]
+
+
 def data_folder(data_dir: str | None) -> Path:
     """Where data sets are kept: `data_dir`, else GENZOO_DATA_DIR, else the user's cache folder."""
     if folder := data_dir or os.environ.get("GENZOO_DATA_DIR"):

@@ -143,7 +143,8 @@ class Registry:
             if isinstance(spec, ModalitySpec):
                 check_write_options(spec)
             elif not isinstance(spec, CommandSpec):
-                if spec.modality not in modalities:
+                of_any = isinstance(spec, MetricSpec) and not spec.modality
+                if spec.modality not in modalities and not of_any:
                     raise ValueError(
                         f"{shelf.kind} {spec.name!r} is of modality {spec.modality!r}; installed are"
                         f" {', '.join(sorted(modalities))}"

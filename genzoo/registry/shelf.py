@@ -67,8 +67,8 @@ class Shelf(Generic[Spec]):
         return sorted(name for name, _, _ in self)
 
     def of_modality(self, modality: str) -> list[tuple[Plugin, Spec]]:
-        """Plugins and specs of one modality: genzoo's own in their order, then those of others by name."""
-        entries = [(p, s) for p, s in self._entries if getattr(s, "modality", None) == modality]
+        """Plugins and specs of one modality, or of any: genzoo's own in their order, then those of others by name."""
+        entries = [(p, s) for p, s in self._entries if getattr(s, "modality", None) in (modality, "")]
         foreign = [(p, s) for p, s in entries if p.distribution != CORE]
         foreign.sort(key=lambda entry: (entry[1].name, entry[0].distribution))
         return [entry for entry in entries if entry[0].distribution == CORE] + foreign
@@ -80,5 +80,6 @@ class Shelf(Generic[Spec]):
 
 
 def same_name(one: AnySpec, other: AnySpec) -> bool:
-    alike = not isinstance(one, (MetricSpec, FeatureSpec)) or one.modality == getattr(other, "modality", None)
+    modalities = {getattr(spec, "modality", None) for spec in (one, other)}
+    alike = not isinstance(one, (MetricSpec, FeatureSpec)) or len(modalities) == 1 or "" in modalities
     return one.name == other.name and alike

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import html
+import io
+import re
 import textwrap
 import warnings
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, cast
 
+import matplotlib
 import numpy as np
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -16,7 +21,10 @@ from genzoo.interface.specs import VALIDATION, Json
 from genzoo.registry.plugins import modality_of
 from genzoo.runs.curves import Points, curves, is_measured
 from genzoo.runs.folder import RunFolder
+from genzoo.runs.plot import COLORS
 
+T = TypeVar("T")
+SVG_FACTS = ("Creator", "Date", "Format", "Type")  # that matplotlib would say of a drawing
 SHOWN = 5  # samples of the training side by side, evenly over it
 WIDE, LONG = 56, 34  # characters and lines of a text that are shown
 COLUMNS = 3  # curves side by side
@@ -53,8 +61,7 @@ def _resumed(resume: Json) -> str:
 
 def picture(run: RunFolder) -> Tensor:
     """What was drawn while training, from first noise to last, above a curve of each logged value; uint8 (3, H, W)."""
-    drawn = run.training_samples()
-    shown = [drawn[i] for i in sorted({round(i) for i in np.linspace(0, len(drawn) - 1, SHOWN)})] if drawn else []
+    shown = evenly(run.training_samples())
     both = _curves(run)
     lines = -(-len(both) // COLUMNS)
     figure = Figure(figsize=(15, 3.3 + 2.6 * lines), layout="constrained")
@@ -71,19 +78,50 @@ def picture(run: RunFolder) -> Tensor:
             axes.imshow(preview.expand(3, -1, -1).permute(1, 2, 0).numpy(), interpolation="nearest")
         axes.set_title(f"step {step:,}", fontsize=9)
         axes.set_axis_off()
-    for number, (name, parts) in enumerate(both.items()):
-        axes = below.add_subplot(lines, COLUMNS, number + 1)
-        for label, points in parts.items():
-            axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 3 else None)
-        axes.set_title(name, fontsize=9)
-        axes.grid(alpha=0.3)
-        if len(parts) > 1:
-            axes.legend(fontsize=8)
+    _plot(below, both)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # of texts: a box stands for it
         figure.canvas.draw()
     array = np.asarray(figure.canvas.buffer_rgba())[:, :, :3]  # type: ignore[attr-defined]
     return torch.from_numpy(array.copy()).permute(2, 0, 1)
+
+
+def evenly(drawn: Sequence[T]) -> list[T]:
+    """Some of what was drawn while training, evenly from the first to the last."""
+    return [drawn[i] for i in sorted({round(i) for i in np.linspace(0, len(drawn) - 1, SHOWN)})] if drawn else []
+
+
+def draw_curves(run: RunFolder) -> str:
+    """A curve of each value that a run logged, as SVG to stand in a page of HTML, one after another: on no ground, with
+    letters and lines in the colour of the text around. Empty where nothing was logged yet."""
+    ink = "#010203"  # a colour that nothing else has
+    colours = dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), ink)
+    style: Any = {**colours, "svg.fonttype": "none", "svg.hashsalt": "genzoo", "font.family": "sans-serif"}
+    drawings = []
+    with matplotlib.rc_context(style):
+        for name, parts in _curves(run).items():
+            figure, buffer = Figure(figsize=(4.2, 2.6), layout="constrained"), io.StringIO()
+            _plot(figure, {name: parts}, 1)
+            figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(SVG_FACTS))
+            drawing = buffer.getvalue()[buffer.getvalue().index("<svg") :].replace(ink, "currentColor")
+            drawing = re.sub(r' xmlns(:\w+)?="[^"]*"', "", drawing).replace("xlink:href", "href")  # as HTML has it
+            title = html.escape(f"curve of {name}", quote=True)
+            drawings.append(drawing.replace("<svg ", f'<svg role="img" aria-label="{title}" class="curve" ', 1))
+    return "".join(drawings)
+
+
+def _plot(figure: Any, both: Mapping[str, Mapping[str, Points]], columns: int = COLUMNS) -> None:
+    """A curve of each value, in as many columns, of training and of validation."""
+    lines = -(-len(both) // columns)
+    for number, (name, parts) in enumerate(both.items()):
+        axes = figure.add_subplot(lines, columns, number + 1)
+        for label, points in parts.items():
+            color, marker = COLORS[label == "validation"], "." if len(points) < 3 else None
+            axes.plot(*zip(*points, strict=True), label=label, color=color, marker=marker)
+        axes.set_title(name, fontsize=9)
+        axes.grid(alpha=0.3)
+        if len(parts) > 1:
+            axes.legend(fontsize=8, framealpha=0)
 
 
 def _excerpt(text: str) -> str:

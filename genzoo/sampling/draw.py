@@ -1,4 +1,4 @@
-"""The story of one sampling: from a run, or a model, to samples."""
+"""The story of one sampling: from a run, or a model, to samples; and the real ones that they are set beside."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from torch import Tensor
 
 from genzoo.interface.dataset import Progress, silent
 from genzoo.interface.errors import UsageError
-from genzoo.interface.generator import Generator, Streams
+from genzoo.interface.generator import Generator, Streams, watching
 from genzoo.interface.options import build
 from genzoo.interface.randomness import RandomStreams
 from genzoo.interface.specs import DataSpec
 from genzoo.registry.plugins import modality_of
+from genzoo.runs.data import load_data
 from genzoo.runs.find import find_run
 from genzoo.runs.folder import RunFolder
 from genzoo.sampling.model import load
@@ -44,19 +45,13 @@ def draw(
     the modality does not take."""
     modality = modality_of(model.spec.modality)
     labels, parts = labels_of_samples(count, model.data, classes), []
-    try:
-        with torch.no_grad():
-            for start in range(0, count, batch_size):
-                size = min(batch_size, count - start)
-                model.watch = partial(_part_of, progress, start, size, count)
-                rng = RandomStreams(seed, size, start=start, device=model.device)
-                samples = model.sample(
-                    size, options=options, rng=rng, **with_labels(model, labels[start : start + size])
-                )
-                parts.append(modality.check(samples, size, model.data))
-                progress("sampling (samples)", start + size, count)
-    finally:
-        model.watch = None
+    for start in range(0, count, batch_size):
+        size = min(batch_size, count - start)
+        rng = RandomStreams(seed, size, start=start, device=model.device)
+        with torch.no_grad(), watching(partial(_part_of, progress, start, size, count)):
+            samples = model.sample(size, options=options, rng=rng, **with_labels(model, labels[start : start + size]))
+        parts.append(modality.check(samples, size, model.data))
+        progress("sampling (samples)", start + size, count)
     return modality.join(parts, model.data)
 
 
@@ -108,6 +103,34 @@ def sample(
     return draw(
         model, count, seed=seed, options=sample_options, batch_size=batch_size, classes=classes, progress=progress
     )
+
+
+def real_samples(
+    run: str | Path | RunFolder,
+    n: int | None = None,
+    *,
+    seed: int = 0,
+    like: Any = None,
+    data: str | None = None,
+    data_dir: str | None = None,
+    runs_dir: str | None = None,
+) -> Any:
+    """Held-out test examples of the data of a run, in the form of samples, to be set beside what its model draws.
+
+    Args:
+        n: how many; None: as for `sample`. Fewer are given where there are fewer.
+        seed: which.
+        like: samples that they should be as long as, where the modality's differ in length.
+        data, data_dir: as for `reconstruct`.
+
+    Raises:
+        UsageError: there is no such run.
+        GenzooError: its data are gone or changed.
+    """
+    folder = find_run(run, runs_dir)
+    dataset, spec = load_data(folder, data, data_dir)
+    modality = modality_of(spec.modality)
+    return modality.real_samples(dataset, spec, modality.spec.count if n is None else n, seed=seed, like=like)
 
 
 def _model_and_classes(

@@ -16,11 +16,13 @@ from genzoo.interface.errors import GenzooError, UsageError
 from genzoo.interface.generator import Generator, HasLikelihood, log_likelihood
 from genzoo.interface.measures import EvaluationRequest
 from genzoo.interface.modality import Modality, SampleSpace
+from genzoo.interface.randomness import derive_seed
 from genzoo.interface.specs import DataSpec, TrainOptions, WriteOptions
 from genzoo.text import TextTrainOptions
 from genzoo.text.data import TOKENIZER_FILE, TextData, TokenData, windows
 from genzoo.text.files import load_text, token_data
-from genzoo.text.reference import TextReference, text_reference
+from genzoo.text.measures import passages_like
+from genzoo.text.reference import CHARACTERS, LENGTH, TextReference, first, text_reference
 from genzoo.text.sources import END, role_token
 from genzoo.text.tokens import Tokenizer
 from genzoo.text.write import BETWEEN, write_texts
@@ -56,6 +58,16 @@ class TextModality(Modality[list[str]]):
         if len(samples) != count:
             raise GenzooError(f"the model gave {len(samples)} texts; promised are {count}")
         return samples
+
+    def real_samples(
+        self, dataset: Dataset, data: DataSpec, count: int, *, seed: int, like: list[str] | None = None
+    ) -> list[str]:
+        """Passages of the first 8 million characters of the test text, from anywhere."""
+        assert isinstance(dataset, TokenData), "the modality's own data are given"
+        lengths = [len(text) for text in like or ()] or [LENGTH]
+        text = first(dataset.text.part("test"), CHARACTERS)
+        rng = np.random.default_rng(derive_seed(seed, "real samples"))
+        return passages_like(text, [lengths[number % len(lengths)] for number in range(count)], rng)
 
     def join(self, parts: Sequence[list[str]], data: DataSpec) -> list[str]:
         return [text for part in parts for text in part]

@@ -55,7 +55,7 @@ def text_reference(dataset: TokenData, data: DataSpec, request: EvaluationReques
     """The texts of a protocol."""
     train = _last(dataset.text.part("train"), CHARACTERS)
     validation = "".join(dataset.text.part("validation"))[:CHARACTERS]
-    test = _first(dataset.text.part("test"), CHARACTERS)
+    test = first(dataset.text.part("test"), CHARACTERS)
     count = request.count or TEXTS
     characters = "".join(sorted(set(train) | set(validation) | set(test)))
     empty = TextSubject(
@@ -81,7 +81,7 @@ def _last(pieces: Iterator[str], count: int) -> str:
     return "".join(held)[-count:]
 
 
-def _first(pieces: Iterator[str], count: int) -> str:
+def first(pieces: Iterator[str], count: int) -> str:
     """The first `count` characters of a text that comes in pieces."""
     first: list[str] = []
     while count > 0 and (piece := next(pieces, None)) is not None:

@@ -30,7 +30,7 @@ class HMMOptions:
 class HMMSampleOptions:
     """How text is sampled."""
 
-    prompt: str | None = option(None, help="Text to continue; - is standard input.")
+    prompt: str | None = option(None, help="Text to continue; - is standard input.", prose=True)
     max_new_tokens: int = option(500, help="Length of the continuation.", unit="tokens", minimum=1, maximum=10_000_000)
 
     def __post_init__(self) -> None:

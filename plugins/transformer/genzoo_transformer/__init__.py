@@ -56,7 +56,7 @@ class TransformerOptions:
 class TransformerSampleOptions:
     """How text is sampled."""
 
-    prompt: str | None = option(None, help="Text to continue; - is standard input.")
+    prompt: str | None = option(None, help="Text to continue; - is standard input.", prose=True)
     max_new_tokens: int = option(500, help="Length of the continuation.", unit="tokens", minimum=1, maximum=10_000_000)
     temperature: float = option(0.8, help="Below 1: likelier tokens; 0: always the likeliest.", minimum=0, maximum=100)
     top_k: int | None = option(None, help="Draw from this many likeliest tokens.", minimum=1)
@@ -69,7 +69,7 @@ class TransformerSampleOptions:
     repetition_penalty: float = option(
         1.0, help="Above 1: avoid tokens that occurred before (Keskar et al. 2019).", above=0, maximum=100
     )
-    stop: tuple[str, ...] = option((), help="End before this text; may be given again.", repeated=True)
+    stop: tuple[str, ...] = option((), help="End before this text; may be given again.", repeated=True, prose=True)
 
     def __post_init__(self) -> None:
         for name, texts in (("prompt", (self.prompt,)), ("stop", self.stop)):
