@@ -60,6 +60,7 @@ def api():
         if name.startswith("genzoo_"):
             found.append(f"hook {name}{inspect.signature(hook)}")
     text = "\n".join(line.replace("typing.", "") for line in found) + "\n"
+    text = re.sub(r"ForwardRef\('([^']*)'\)", r"\1", text)  # of a NamedTuple, before Python 3.14
     return re.sub(r" at 0x[0-9a-f]+", "", text)  # where a default lies in memory
 
 
