@@ -109,6 +109,15 @@ def test_samples_of_the_data_cannot_be_told_from_them():
     assert distances.told_apart(normal(500), normal(500, seed=1, mean=10)).mean() == 1
 
 
+@pytest.mark.parametrize("count", [99, 150, 450])
+def test_of_values_alike_no_more_than_the_share_are_below_the_conformal_quantile_of_the_others(count):
+    values = normal(count + 1)[:, 0]
+    below = [value < distances.conformal_quantile(values[values != value], 0.01) for value in values]
+    assert sum(below) == (count + 1) // 100
+    with pytest.raises(ValueError, match="98 values do not say"):
+        distances.conformal_quantile(values[:98], 0.01)
+
+
 def test_neighbours_leave_out_what_an_image_is_itself():
     rows = normal(50)
     distance, index = distances.nearest(rows, rows, torch.arange(50))

@@ -1,5 +1,6 @@
 """What the engine promises: exact resume, nothing bad saved, stopping and going on, one process a run."""
 
+import gc
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -665,3 +667,21 @@ def test_a_training_that_is_stopped_has_its_losses(monkeypatch):
     (line,) = genzoo.find_run("one").metrics()
     assert line["step"] == 3
     assert line["loss"] > 0
+
+
+def test_a_training_leaves_nothing_in_memory(monkeypatch):
+    from genzoo.training.run import TrainingRun
+
+    kept, begin = [], TrainingRun.__init__
+
+    def begun(run, *arguments, **more):
+        begin(run, *arguments, **more)
+        kept.extend(map(weakref.ref, (run, run.model, run.dataset)))
+
+    monkeypatch.setattr(TrainingRun, "__init__", begun)
+    gc.disable()  # which would find circles at last, but seldom looks among what is old
+    try:
+        genzoo.resume(genzoo.train("toy", steps=2), steps=4)
+        assert [reference() for reference in kept] == [None] * 6
+    finally:
+        gc.enable()

@@ -11,7 +11,7 @@ from genzoo.cli.output import print_json, say, show, table
 from genzoo.interface.parsing import printable
 from genzoo.interface.specs import Json
 from genzoo.runs import manage
-from genzoo.runs.find import find_run, output_path, runs_and_broken
+from genzoo.runs.find import check_takes_file, find_run, output_path, runs_and_broken
 
 
 @click.command("runs")
@@ -76,7 +76,10 @@ def show_command(run: str, out: str | None, overwrite: bool, runs_dir: str | Non
     """Show a run: what it is, how its samples and its losses went, in one picture."""
     folder = find_run(run, runs_dir, any_status=True)
     pictures = (".png", ".jpg", ".jpeg")
-    path = folder.overview_file if out is None else output_path(folder, "show", out, pictures, overwrite=overwrite)
+    overview = folder.overview_file
+    path = (
+        check_takes_file(overview) if out is None else output_path(folder, "show", out, pictures, overwrite=overwrite)
+    )
     from genzoo.interface.pictures import write_picture
     from genzoo.runs.show import facts, picture
 

@@ -36,7 +36,7 @@ from genzoo.interface.parsing import printable
 from genzoo.interface.provenance import sidecar
 from genzoo.interface.specs import GeneratorSpec, WriteOptions, check_file_name
 from genzoo.registry.plugins import registry
-from genzoo.runs.find import find_run
+from genzoo.runs.find import check_takes_file, find_run
 from genzoo.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ class Request:
             sampling[PROMPT] = _prompt_in(prompt_file, sampling.get(PROMPT))
         elif not chat and PROMPT in known and (prompt := _prompt(sampling.get(PROMPT))) is not None:
             sampling[PROMPT] = prompt
+        if path is not None:
+            check_takes_file(path)
         return cls(folder, count, seed, label, drawing, sampling, writing, path, chat)
 
 

@@ -31,7 +31,7 @@ from genzoo.runs.folder import RunFolder
 from genzoo.sampling.draw import draw, labels_of_samples
 from genzoo.sampling.model import load
 
-PROTOCOL = 2  # of what is measured and how; results of two do not compare
+PROTOCOL = 3  # of what is measured and how; results of two do not compare
 
 
 def evaluate(

@@ -216,10 +216,11 @@ def copies(subject: ImageSubject) -> Estimate:
 
 
 def _usual_distance(subject: ImageSubject) -> Tensor:
-    """What only 1% of validation images are nearer to a training image than."""
+    """What an image of the data that no model saw is nearer to a training image than in 1% of cases at most, by the
+    validation images."""
     if len(subject.validation) < 100:
         raise NotMeasurable(f"it takes 100 validation images; there are {len(subject.validation)}")
-    return distances.nearest(subject.validation.pixels, subject.train.pixels)[0].quantile(RARE)
+    return distances.conformal_quantile(distances.nearest(subject.validation.pixels, subject.train.pixels)[0], RARE)
 
 
 # What only some models can

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -131,12 +132,14 @@ def write_arrays(
     classes: Sequence[str] = (),
 ) -> None:
     """Write images as `.npz`: `images` uint8 (N, H, W, C), `labels` (N,) if given and the names of the `classes` that
-    they are positions in, and `provenance` as JSON text."""
+    they are positions in, and `provenance` as JSON text, which the archive has as its comment too."""
     buffer = io.BytesIO()
     text = json.dumps(provenance.labels(facts), ensure_ascii=False)
     arrays: dict[str, Any] = {} if labels is None else {"labels": labels.numpy(), "classes": np.array(classes)}
     pictures = to_bytes(images).permute(0, 2, 3, 1).numpy()
     np.savez_compressed(buffer, images=pictures, provenance=np.array(text), **arrays)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.comment = json.dumps(provenance.labels(facts)).encode()
     write_file(path, buffer.getvalue())
 
 

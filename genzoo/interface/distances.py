@@ -5,6 +5,7 @@ Distances are Euclidean. Pairs are gone through in parts, so that memory stays s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -34,6 +35,16 @@ def nearest(rows: Tensor, others: Tensor, itself: Tensor | None = None) -> tuple
 def nearest_of_its_own(rows: Tensor) -> Tensor:
     """The distance from each row to the nearest other of the same set, (N,)."""
     return nearest(rows, rows, torch.arange(len(rows)))[0]
+
+
+def conformal_quantile(values: Tensor, share: float) -> Tensor:
+    """What one more value of the same kind is below with a probability of at most `share`, however they are
+    distributed: of N values, (N,), the k-th smallest with k = floor(share (N + 1)) (split conformal prediction; Vovk et
+    al. 2005). Raises `ValueError` for fewer values than 1 / share - 1, which cannot say."""
+    k = math.floor(share * (len(values) + 1) + 1e-9)  # 0.29 * 100 is less than 29
+    if k == 0:
+        raise ValueError(f"{len(values)} values do not say what a share of {share:g} is below")
+    return values.kthvalue(k).values
 
 
 def radii(rows: Tensor, k: int) -> Tensor:

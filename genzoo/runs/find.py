@@ -42,6 +42,17 @@ def check_takes_results(run: RunFolder) -> None:
         ) from None
 
 
+def check_takes_file(path: Path) -> Path:
+    """A file's path, as it is. Raises `GenzooError` if the nearest folder that there is on the way to it cannot be
+    written in, so that nothing is computed for it in vain."""
+    folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    try:
+        _try_to_write(folder)
+    except OSError as error:
+        raise GenzooError(f"cannot write in {folder} ({error.strerror}); say with --out where you can") from None
+    return path
+
+
 def _try_to_write(folder: Path) -> None:
     import tempfile  # which brings random numbers along
 
@@ -212,13 +223,13 @@ def output_path(
 ) -> Path:
     """Where a command's file goes: `out`, which ends in one of `suffixes`, or a new file in the run's samples that is
     named after `stem` and has the first of them. Raises `UsageError` for another ending, and rather than write over
-    something."""
+    something; `GenzooError` where it cannot be written."""
     if out is None:
-        return folder.new_sample(stem, suffixes[0])
+        return check_takes_file(folder.new_sample(stem, suffixes[0]))
     path = Path(out).expanduser()
     check_file_name("--out", out)
     if path.suffix.lower() not in suffixes:
         raise UsageError(f"--out is {out!r}; allowed is a file that ends in {in_words(suffixes)}")
     if path.exists() and not overwrite:
         raise UsageError(f"--out {out} exists; give --overwrite to replace it")
-    return path
+    return check_takes_file(path)

@@ -334,6 +334,12 @@ def create(path: Path, record: Mapping[str, object], kept: Mapping[str, bytes]) 
             raise GenzooError(f"the data ask a run to keep {name!r}; allowed is a file's name that no run has itself")
     try:
         path.mkdir(parents=True)
+    except FileExistsError:  # another process has just made it
+        check_free(path)
+        raise
+    except OSError as error:
+        raise unwritable(path.parent, error) from None
+    try:
         for part in ("checkpoints", "samples"):
             (path / part).mkdir()
         for name, content in kept.items():
@@ -341,11 +347,11 @@ def create(path: Path, record: Mapping[str, object], kept: Mapping[str, bytes]) 
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in kept.items()}
         from_here = _from_here(path, cast(Json, record["training"]))
         write_json(path / RUN, sealed({"format": FORMAT, **record, "kept": hashes, "from_here": from_here}))
-    except FileExistsError:  # another process has just made it
-        check_free(path)
-        raise
-    except OSError as error:
-        raise unwritable(path.parent, error) from None
+    except (OSError, GenzooError) as error:
+        shutil.rmtree(path, ignore_errors=True)  # no run began
+        if isinstance(error, GenzooError):
+            raise
+        raise GenzooError(f"cannot write {error.filename}: {error.strerror}; no run was begun") from None
     return RunFolder(path)
 
 

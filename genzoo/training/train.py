@@ -29,7 +29,7 @@ from genzoo.training.environment import environment, warn_of_changes
 from genzoo.training.initial import begin_with
 from genzoo.training.plan import Origin, Plan, in_words, plan, plan_resume
 from genzoo.training.processes import Processes, processes_of
-from genzoo.training.run import Checkpoint, TrainingRun
+from genzoo.training.run import Checkpoint, Engine, TrainingRun
 
 
 def train(
@@ -122,6 +122,8 @@ def carry_out(planned: Plan, watchers: Sequence[object] = (), progress: Progress
         if planned.folder is None and processes.is_main:
             held.enter_context(run.folder.hold())
         between = Between(run, registry().watch(list(watchers)), progress)
+        # else the two keep each other, and the model and data, until Python next looks for circles, which may be long
+        held.callback(setattr, run, "engine", Engine())
         held.enter_context(stop_signals(run))
         return _fit(run, between)
 

@@ -34,6 +34,17 @@ def test_exiftool_reads_where_a_picture_is_from(genzoo_command, tmp_path, suffix
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".pdf", ".svg", ".gif", ".npz"])
+def test_exiftool_reads_where_what_is_no_photograph_is_from(genzoo_command, tmp_path, suffix):
+    genzoo.train("toy", name="one", steps=2, eval_every=0, sample_every=0)
+    file = tmp_path / f"samples{suffix}"
+    assert genzoo_command("sample", "one", "-n", "2", "--out", file).status == 0
+    read = json.dumps(tags(file)).replace("\\", "")
+    assert SOURCE in read, read
+    assert '"model": "toy"' in read, read
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "tag"), [(".wav", "RIFF:Comment"), (".flac", "Vorbis:Comment")])
 def test_exiftool_reads_where_a_recording_is_from(tmp_path, suffix, tag):
     import torch

@@ -55,6 +55,7 @@ def test_a_full_disk_loses_nothing_that_was_saved(disk, genzoo_command):
         (disk / "filling").unlink()
         path = disk / "runs" / "one"
         if not (path / "run.json").exists():
+            assert not path.exists()
             counts["no run"] += 1
             continue
         assert not runs_and_broken(str(disk / "runs"))[1]

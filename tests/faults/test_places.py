@@ -35,9 +35,35 @@ def test_a_read_only_run_is_sampled_and_not_measured(run, genzoo_command, tmp_pa
     os.chmod(run.path, 0o555)
     try:
         assert "Permission denied" in genzoo_command("evaluate", "one", "--features", "random").err
+        assert "Permission denied" in genzoo_command("show", "one").err
         assert genzoo_command("sample", "one", "-n", "1", "--out", tmp_path / "a.png").status == 0
     finally:
         os.chmod(run.path, 0o755)
+
+
+@pytest.mark.parametrize("arguments", [("sample", "one"), ("sample", "one", "--out", "there/a.png")], ids=" ".join)
+def test_samples_that_can_be_written_nowhere_are_not_drawn(run, genzoo_command, monkeypatch, tmp_path, arguments):
+    drawn = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("genzoo.sampling.model.load", lambda *rest, **more: drawn.append(rest))
+    place = run.path / "samples" if len(arguments) == 2 else tmp_path / "there"
+    shutil.rmtree(place, ignore_errors=True)
+    place.write_bytes(b"")  # that cannot be written in, not even by root
+    outcome = genzoo_command(*arguments)
+    assert (outcome.status, outcome.err.count("\n"), outcome.out, drawn) == (1, 1, "", [])
+    assert outcome.err.startswith(f"genzoo: cannot write in {place} (")
+    assert outcome.err.endswith("; say with --out where you can\n")
+
+
+def test_a_training_whose_run_json_cannot_be_written_leaves_nothing(genzoo_command, monkeypatch, tmp_path):
+    def refuse(path, record):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("genzoo.runs.folder.write_json", refuse)
+    outcome = genzoo_command("train", "toy", "--name", "new", "--steps", 1)
+    path = tmp_path / "runs" / "new"
+    message = f"genzoo: cannot write {path / 'run.json'}: No space left on device; no run was begun\n"
+    assert (outcome.status, outcome.err, path.exists()) == (1, message, False)
 
 
 def test_what_a_run_keeps_is_compared_where_it_cannot_be_written(run, genzoo_command, monkeypatch):

@@ -129,10 +129,10 @@ def copies(subject: AudioSubject) -> Estimate:
 
 
 def _usual_distance(subject: AudioSubject) -> Tensor:
-    """What only 1% of validation recordings are nearer to a training recording than."""
+    """What a recording like the validation ones is nearer to a training recording than in 1% of cases at most."""
     if len(subject.validation) < 100:
         raise NotMeasurable(f"it takes 100 validation recordings; there are {len(subject.validation)}")
-    return distances.nearest(subject.validation.pictures, subject.train.pictures)[0].quantile(RARE)
+    return distances.conformal_quantile(distances.nearest(subject.validation.pictures, subject.train.pictures)[0], RARE)
 
 
 # A recording through a model

@@ -1,5 +1,9 @@
 """What TensorBoard reads of a run is what the run has."""
 
+import os
+import warnings
+from functools import partial
+
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -61,6 +65,19 @@ def test_texts_are_shown(tmp_path):
     options = {"num_layers": 1, "num_heads": 1, "hidden_size": 8, "context_length": 8, "steps": 2, "batch_size": 2}
     run = genzoo.train("transformer", data=str(path), **options)
     assert [event.step for event in read(run).Tensors("samples/text_summary")] == [0, 2]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no disk that is always full")
+def test_a_full_disk_is_said_once_and_the_training_goes_on(monkeypatch, capfd):
+    full = partial(open, "/dev/full", "wb")
+    monkeypatch.setattr("genzoo_tensorboard.open", lambda *_rest: full(), raising=False)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        run = train()
+    (message,) = [str(warning.message) for warning in warned if warning.category is genzoo.GenzooWarning]
+    assert "genzoo-tensorboard:tensorboard failed: OSError: [Errno 28] No space left on device: '" in message
+    assert str(run.path / "tensorboard" / "events.out.tfevents.") in message
+    assert (run.status, capfd.readouterr().err) == ("finished", "")
 
 
 def test_it_can_be_blocked(monkeypatch):
