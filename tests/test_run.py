@@ -685,3 +685,9 @@ def test_a_training_leaves_nothing_in_memory(monkeypatch):
         assert [reference() for reference in kept] == [None] * 6
     finally:
         gc.enable()
+
+
+def test_a_device_that_there_cannot_be_is_refused_by_a_resume_too():
+    run = genzoo.train("toy", steps=2)
+    with pytest.raises(UsageError, match="--device is 'gpu'; allowed is auto, cpu"):
+        genzoo.resume(run, steps=4, device="gpu")

@@ -196,9 +196,11 @@ def plan_resume(
         )
     spec, plugin = folder.spec()
     changes: dict[str, Any] = {"steps": steps, "device": device, "threads": threads}
-    training = replace(
-        data_place(folder, data, data_dir), **{key: value for key, value in changes.items() if value is not None}
-    )
+    before = data_place(folder, data, data_dir)
+    try:
+        training = replace(before, **{key: value for key, value in changes.items() if value is not None})
+    except ValueError as error:
+        raise UsageError(f"resume: {error}") from None
     assert training.steps is not None, "a run says how many steps it has"
     if training.steps < folder.step:
         raise UsageError(f"run {folder.name!r} has done {folder.step} steps; --steps is {training.steps}")
