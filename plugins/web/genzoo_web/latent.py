@@ -51,7 +51,9 @@ def build(page: Page, run: gr.Dropdown) -> None:
 
 
 def _seed(info: str, elem_id: str) -> gr.Number:
-    return gr.Number(0, label="seed", info=info, precision=0, minimum=0, maximum=MOST_SEED, elem_id=elem_id)
+    return gr.Number(
+        0, label="seed", interactive=True, info=info, precision=0, minimum=0, maximum=MOST_SEED, elem_id=elem_id
+    )
 
 
 # Traversal
@@ -63,12 +65,17 @@ def _traversal(page: Page, folder: RunFolder) -> None:
         with gr.Row():
             seed = _seed("Which vector.", "genzoo-latent-seed")
             labels = list(folder.data_spec.classes)
-            label = gr.Dropdown(labels, value=labels[0] if labels else None, label="class", visible=folder.conditional)
+            label = gr.Dropdown(
+                labels, value=labels[0] if labels else None, label="class", interactive=True, visible=folder.conditional
+            )
             button = gr.Button("Draw a vector", elem_id="genzoo-latent-draw")
         directions = gr.State([])
         with gr.Row():
             with gr.Column():
-                sliders = [gr.Slider(-1, 1, value=0, label=f"direction {n + 1}", visible=False) for n in range(SLIDERS)]
+                sliders = [
+                    gr.Slider(-1, 1, value=0, label=f"direction {n + 1}", interactive=True, visible=False)
+                    for n in range(SLIDERS)
+                ]
             shown = gr.HTML(elem_id="genzoo-latent", padding=False)
 
         @answered
@@ -79,7 +86,7 @@ def _traversal(page: Page, folder: RunFolder) -> None:
             updates = [
                 gr.Slider(
                     round(values[d] - reach, 2), round(values[d] + reach, 2), value=round(values[d], 2), step=0.01,
-                    label=f"direction {d}", visible=True,
+                    label=f"direction {d}", interactive=True, visible=True,
                 )
                 for d, reach in chosen_directions
             ]  # fmt: skip
@@ -163,8 +170,8 @@ def _interpolation(page: Page, folder: RunFolder) -> None:
     with gr.Accordion("Interpolation", open=False):
         with gr.Row():
             seed = _seed("Which held-out examples.", "genzoo-interpolate-seed")
-            pairs = gr.Slider(1, 8, value=4, step=1, label="pairs")
-            steps = gr.Slider(2, 24, value=10, step=1, label="steps on the way")
+            pairs = gr.Slider(1, 8, value=4, step=1, label="pairs", interactive=True)
+            steps = gr.Slider(2, 24, value=10, step=1, label="steps on the way", interactive=True)
         button, shown = gr.Button("Interpolate", elem_id="genzoo-interpolate"), gr.HTML(padding=False)
 
         @answered
@@ -183,7 +190,7 @@ def _reconstruction(page: Page, folder: RunFolder) -> None:
     with gr.Accordion("Reconstruction", open=False):
         with gr.Row():
             seed = _seed("Which held-out examples.", "genzoo-reconstruct-seed")
-            count = gr.Slider(1, 32, value=16, step=1, label="examples")
+            count = gr.Slider(1, 32, value=16, step=1, label="examples", interactive=True)
         button, shown = gr.Button("Reconstruct", elem_id="genzoo-reconstruct"), gr.HTML(padding=False)
 
         @answered
@@ -218,12 +225,13 @@ def _inpainting(page: Page, folder: RunFolder) -> None:
         gr.Markdown("Paint over what is to be filled in, or choose a part of the picture.")
         with gr.Row():
             seed = _seed("Which held-out picture, and which ways to fill it in.", "genzoo-inpaint-seed")
-            mask = gr.Dropdown(list(MASKS), value=MASKS[0], label="what is filled in")
-            count = gr.Slider(1, 8, value=4, step=1, label="ways to fill it in")
-            steps = gr.Slider(1, 100, value=20, step=1, label="steps from noise to image")
+            mask = gr.Dropdown(list(MASKS), value=MASKS[0], label="what is filled in", interactive=True)
+            count = gr.Slider(1, 8, value=4, step=1, label="ways to fill it in", interactive=True)
+            steps = gr.Slider(1, 100, value=20, step=1, label="steps from noise to image", interactive=True)
         show = gr.Button("Show the picture", elem_id="genzoo-inpaint-show")
         canvas = gr.ImageMask(
-            label="picture to paint on", type="numpy", image_mode="RGBA", sources=(), transforms=(), layers=False,
+            label="picture to paint on", interactive=True, type="numpy", image_mode="RGBA", sources=(), transforms=(),
+            layers=False,
             brush=gr.Brush(default_size=24, colors=["#ff00ff"], color_mode="fixed"), height=CANVAS + 120,
             canvas_size=(CANVAS, CANVAS), elem_id="genzoo-canvas", buttons=[],
         )  # fmt: skip

@@ -121,7 +121,7 @@ def build(page: Page) -> gr.Blocks:
         with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Samples", id="samples"):
                 samples.build(page, run)
-            with gr.Tab("Latents", id="latents"):
+            with gr.Tab("Latent space", id="latents"):
                 latent.build(page, run)
             with gr.Tab("Training", id="training"):
                 training.build(page, run)
@@ -132,9 +132,9 @@ def build(page: Page) -> gr.Blocks:
 
         def listed(current: str | None) -> list[Any]:
             every, sampled = page.runs.names(), page.runs.names(sampled=True)
-            value = current if current in every else next(iter(every), None)
+            other = {} if current in every else {"value": next(iter(every), None)}  # what is chosen meanwhile stays
             return [
-                gr.Dropdown(choices=every, value=value),
+                gr.Dropdown(choices=every, **other),
                 *(gr.Dropdown(choices=[*extra, *sampled]) for _, extra in (*of_compare, *of_rating)),
             ]
 

@@ -32,11 +32,17 @@ def build(page: Page, run: gr.Dropdown) -> None:
             return
         with gr.Row():
             seed = gr.Number(
-                0, label="seed", info="Sample i is a function of (seed, i).", precision=0, minimum=0, maximum=MOST_SEED
+                0,
+                label="seed",
+                interactive=True,
+                info="Sample i is a function of (seed, i).",
+                precision=0,
+                minimum=0,
+                maximum=MOST_SEED,
             )
-            number = gr.Slider(1, most, value=count, step=1, label="number of samples")
+            number = gr.Slider(1, most, value=count, step=1, label="number of samples", interactive=True)
             labels = ["all", *folder.data_spec.classes]
-            label = gr.Dropdown(labels, value="all", label="class", visible=folder.conditional)
+            label = gr.Dropdown(labels, value="all", label="class", interactive=True, visible=folder.conditional)
         with gr.Accordion("Options of the model", visible=bool(fields)):
             entered = [field.widget() for field in fields]
         with gr.Row():

@@ -104,7 +104,7 @@ def _fields(spec: GeneratorSpec) -> tuple[list[Field], list[Field]]:
 def _beginning(page: Page, run: gr.Dropdown) -> None:
     models = _models()
     with gr.Accordion("Begin a training", open=not page.runs.names()):
-        model = gr.Dropdown(list(models), value=next(iter(models), None), label="model")
+        model = gr.Dropdown(list(models), value=next(iter(models), None), label="model", interactive=True)
 
         @gr.render(inputs=model, **RENDERING)  # type: ignore[untyped-decorator]
         def widgets(name: str | None) -> None:
@@ -114,7 +114,7 @@ def _beginning(page: Page, run: gr.Dropdown) -> None:
             data_names = _data_of(spec)
             of_training, of_model = _fields(spec)
             gr.Markdown(genzoo.printable(spec.summary))
-            data = gr.Dropdown(data_names, value=data_names[0] if data_names else None, label="data")
+            data = gr.Dropdown(data_names, value=data_names[0] if data_names else None, label="data", interactive=True)
             fields = [field for field in of_training if field.option.name in FIRST]
             fields += [field for field in of_training if field.option.name not in FIRST] + of_model
             with gr.Row():

@@ -43,6 +43,7 @@ class Field:
         option, default = self.option, self.default
         facts: dict[str, Any] = {
             "label": self.title,
+            "interactive": True,  # which Gradio does not find out of what is rendered again
             "info": option.help + (f" ({option.unit})" if option.unit else ""),
         }
         if option.choices:
