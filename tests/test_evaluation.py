@@ -608,6 +608,17 @@ def test_the_time_of_the_whole_is_told_from_what_its_parts_took(monkeypatch):
     assert told[-1][1:] == (122, 122 + 10 + 40)  # as the first run of its kind took
 
 
+def test_what_a_run_takes_is_told_from_a_few_samples_and_test_images():
+    class Folder:
+        model, record = "mem", {"options": {}}
+
+    whole = TimeLeft(lambda *_: None)
+    whole.seconds["measures"] = 20.0
+    whole.rehearse_runs([Folder(), Folder()], 160, 64, lambda _, some: (some / 5, 7.0))  # 10 samples are drawn
+    assert whole.expected(time_left.sampling_of(Folder())) == pytest.approx(160 / 5)
+    assert whole.expected(time_left.measures_of(Folder())) == 20 + 7
+
+
 def test_a_comparison_tells_the_whole_before_the_classifier_is_trained(zoo):
     runs = [genzoo.train("mem", kind="fresh", name=name) for name in ("one", "two")]
     told = []

@@ -31,6 +31,7 @@ from genzoo.runs.folder import RunFolder
 from genzoo.sampling.draw import draw, labels_of_samples
 from genzoo.sampling.model import load
 
+FEW = 2  # test examples that a model is looked at with for how long it takes
 PROTOCOL = 3  # of what is measured and how; results of two do not compare
 
 
@@ -155,21 +156,30 @@ class HeldOut:
         if not time_left.is_watched or not runs:
             return
         known = [spec.name for _, spec in registry().features.of_modality(self.modality)]
+        small = None if count is None else self.reference
         if UNTRAINED in known and time_left.expected(MEASURES) is None and (count is None or count > 2 * REHEARSED):
             count = count or reference(untrained).count
             small = reference(replace(untrained, count=min(count, REHEARSED)))
             time_left.rehearse_measures(small, count, measured)
-        if count is not None:
+        if count is not None and small is not None:
             batch_size = self._runs[runs[0]].batch_size
-            time_left.rehearse_sampling(runs, count, batch_size, self._seconds_of)
+            time_left.rehearse_runs(runs, count, batch_size, partial(self._seconds_of, small))
 
-    def _seconds_of(self, folder: RunFolder, count: int) -> float:
-        """How long so many samples of a run take."""
+    def _seconds_of(self, reference: Reference[Any], folder: RunFolder, count: int) -> tuple[float, float]:
+        """How long so many samples of a run take; and the measures that need something of the model, by a few test
+        examples."""
         sampling = self._runs[folder]
         model = load(folder, device=sampling.device, weights=sampling.weights)
         start = time.perf_counter()
-        draw(model, count, seed=self.seed, options=sampling.options, batch_size=sampling.batch_size)
-        return time.perf_counter() - start
+        samples = draw(model, count, seed=self.seed, options=sampling.options, batch_size=sampling.batch_size)
+        seconds = time.perf_counter() - start
+        labels = labels_of_samples(count, model.data) if model.conditional else None
+        part = reference.subject(samples, labels, model).against_first(FEW)
+        if part is None:
+            return seconds, 0.0
+        start = time.perf_counter()
+        measured(part[0], model, silent, by_model_alone=True)
+        return seconds, (time.perf_counter() - start) * part[1]
 
     def result_of(self, folder: RunFolder, name: str) -> Evaluation:
         """The result that a run keeps, or a new one."""
@@ -271,15 +281,19 @@ def kept_evaluation(folder: RunFolder, protocol: Mapping[str, object], options: 
     return None
 
 
+def _has(model: Generator | None, needs: Sequence[str]) -> bool:
+    return model is not None and all(ability(model, need) for need in needs)
+
+
 def measured(
-    subject: Subject, model: Generator | None, progress: Progress
+    subject: Subject, model: Generator | None, progress: Progress, *, by_model_alone: bool = False
 ) -> tuple[list[tuple[MetricSpec, Estimate]], dict[str, str]]:
-    """Every measure that applies, and why those have no value that have none."""
+    """Every measure that applies, or only those that need something of the model, and why those have no value that have
+    none."""
     wanted = [
         (plugin, spec)
         for plugin, spec in registry().metrics.of_modality(subject.data.modality)
-        if spec.modality
-        and (not spec.needs or (model is not None and all(ability(model, need) for need in spec.needs)))
+        if spec.modality and (spec.needs or not by_model_alone) and (not spec.needs or _has(model, spec.needs))
     ]
     return _estimates(wanted, subject, subject.data, progress)
 

@@ -45,6 +45,7 @@ class TimeLeft:
         self._progress, self._began = progress, time.perf_counter()
         self.to_come: list[str] = []
         self.seconds: dict[str, float] = {}
+        self._by_model: dict[str, float] = {}  # of those of a kind, for measures that need something of the model
 
     @property
     def is_watched(self) -> bool:
@@ -52,8 +53,11 @@ class TimeLeft:
         return self._progress is not silent
 
     def expected(self, kind: str) -> float | None:
-        """The seconds that a part takes; of a run whose like was not measured yet, what the measures of samples do."""
-        return self.seconds.get(kind, self.seconds.get(kind.partition(" ")[0]))
+        """The seconds that a part takes; of a run whose like was not measured yet, what the measures of samples do, and
+        those that need something of the model."""
+        if kind in self.seconds or not kind.startswith(MEASURES) or MEASURES not in self.seconds:
+            return self.seconds.get(kind)
+        return self.seconds[MEASURES] + self._by_model.get(kind, 0.0)
 
     def skip(self, *kinds: str) -> None:
         """These parts need not be done."""
@@ -103,13 +107,19 @@ class TimeLeft:
         self.seconds[MEASURES] = each
         self.seconds[REFERENCES] = max(0.0, timed[0] - timed[-1]) + len(others) * each
 
-    def rehearse_sampling(
-        self, folders: Sequence[RunFolder], count: int, batch_size: int, seconds_of: Callable[[RunFolder, int], float]
+    def rehearse_runs(
+        self,
+        folders: Sequence[RunFolder],
+        count: int,
+        batch_size: int,
+        seconds_of: Callable[[RunFolder, int], tuple[float, float]],
     ) -> None:
         """Time a batch of samples of each kind of run, where that is little beside the `count` that will be drawn;
-        `seconds_of(folder, count)` draws some and says how long that took."""
+        `seconds_of(folder, count)` draws some and says how long that took, and how long those measures will take that
+        need something of the model."""
         some = min(batch_size, count // 16)
         for number, folder in enumerate(folders):
             if some and self.expected(sampling_of(folder)) is None:
                 self._progress("looking how long the sampling takes (runs)", number, len(folders))
-                self.seconds[sampling_of(folder)] = seconds_of(folder, some) * count / some
+                seconds, self._by_model[measures_of(folder)] = seconds_of(folder, some)
+                self.seconds[sampling_of(folder)] = seconds * count / some

@@ -23,8 +23,6 @@ from genzoo.interface.randomness import derive_seed, seeded
 NEIGHBOURS = 5  # of precision, recall, density and coverage
 DRAWS = 50  # for the uncertainty of what is no mean
 PAIRS = 2000  # of samples whose similarity is taken
-LIKELIHOODS = 1000  # test images at most whose likelihood is taken
-RECONSTRUCTED = 1000
 RARE = 0.01
 SURE = 0.9
 
@@ -45,6 +43,9 @@ class ImageSet(sets.ExampleSet):
     def features(self) -> Tensor:
         """As the extractor has them, (N, D), float64."""
         return self.extractor.of(self.images)
+
+    def first(self, count: int) -> ImageSet:
+        return ImageSet(self.images[:count], self.extractor)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -251,7 +252,7 @@ def reconstructions(subject: ImageSubject) -> Tensor:
     def reconstruct(images: Tensor, start: int, labels: Tensor | None) -> Tensor:
         return cast(Tensor, method(images) if labels is None else method(images, labels=labels))
 
-    return _in_parts(subject, RECONSTRUCTED, reconstruct, 250, "reconstruct").clamp(0, 1)
+    return _in_parts(subject, sets.MOST_BY_MODEL, reconstruct, 250, "reconstruct").clamp(0, 1)
 
 
 def reconstruction_mse(subject: ImageSubject) -> Estimate:
@@ -276,7 +277,7 @@ def likelihoods(subject: ImageSubject) -> Tensor:
     def nats(images: Tensor, start: int, labels: Tensor | None) -> Tensor:
         return log_likelihood(model, images, seed=seed, start=start, labels=labels)
 
-    return _in_parts(subject, LIKELIHOODS, nats, 100, "log_likelihood")
+    return _in_parts(subject, sets.MOST_BY_MODEL, nats, 100, "log_likelihood")
 
 
 def nll(subject: ImageSubject) -> Estimate:

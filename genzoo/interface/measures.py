@@ -73,6 +73,11 @@ class Subject:
         result: T = results[function]
         return result
 
+    def against_first(self, count: int) -> tuple[Self, float] | None:
+        """The same held against the first `count` test examples alone, and how many times more there are in all, for a
+        look at how long the measures take that need something of the model. As it stands there is none."""
+        return None
+
     def rng(self, purpose: str) -> np.random.Generator:
         """Random numbers of this protocol for a purpose."""
         return np.random.default_rng(derive_seed(self.seed, "evaluation", purpose))

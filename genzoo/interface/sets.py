@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from torch import Tensor
 
 from genzoo.interface import distances
 from genzoo.interface.measures import Estimate, NotMeasurable, Reference, Subject, mean
 from genzoo.interface.specs import ModalitySpec
+
+MOST_BY_MODEL = 1000  # test examples at most that a model's likelihood or reconstructions are taken of
 
 
 class ExampleSet(ABC):
@@ -36,6 +38,10 @@ class ExampleSet(ABC):
         if probabilities is None:
             raise NotMeasurable(f"the features {self.extractor.name} know no classes")
         return probabilities
+
+    @abstractmethod
+    def first(self, count: int) -> Self:
+        """The first of them."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -62,6 +68,9 @@ class SetSubject(Subject, Generic[E]):
     train_index: Tensor | None = None
     labels: Tensor | None = None
     test_labels: Tensor | None = None
+
+    def against_first(self, count: int) -> tuple[Self, float] | None:
+        return replace(self, test=self.test.first(count)), min(len(self.test), MOST_BY_MODEL) / count
 
 
 S = TypeVar("S", bound=SetSubject[Any])

@@ -57,6 +57,9 @@ class AudioSet(sets.ExampleSet):
         """The share of its frames in which every band is below -60 dB, (N,)."""
         return (self.log_mel.amax((1, 2)) * DECIBELS < SILENT).double().mean(1)
 
+    def first(self, count: int) -> AudioSet:
+        return AudioSet(self.waves[:count], self.mel, self.extractor)
+
     def __len__(self) -> int:
         return len(self.waves)
 
