@@ -275,6 +275,7 @@ def served(tmp_path):
         thread.join()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # torchvision closes no refused answer
 def test_a_data_set_that_is_fetched_is_fetched_once(example, served, monkeypatch, genzoo_command):
     from torchvision.datasets import USPS
 

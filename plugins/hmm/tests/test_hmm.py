@@ -95,6 +95,7 @@ def test_the_counts_are_expectations_over_all_paths():
     assert np.allclose(counts.emission.t().numpy(), emission, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy array")  # hmmlearn does
 def test_likelihood_path_and_a_sweep_are_those_of_hmmlearn():
     model, tokens = model_of(states=5, vocabulary=7, transition_prior=0.0, emission_prior=0.0), texts(20, 30, 7)
     peer = CategoricalHMM(5, n_features=7, n_iter=1, tol=-np.inf, params="ste", init_params="", algorithm="viterbi")
