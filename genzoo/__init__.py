@@ -12,6 +12,7 @@ from genzoo.interface.version import __version__ as __version__
 if TYPE_CHECKING:
     from genzoo import kernels as kernels
     from genzoo.evaluation import report as report
+    from genzoo.evaluation.compare import Comparison as Comparison
     from genzoo.evaluation.compare import compare as compare
     from genzoo.evaluation.evaluate import evaluate as evaluate
     from genzoo.evaluation.result import Evaluation as Evaluation
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     from genzoo.interface.pictures import read_labels as read_labels
     from genzoo.interface.pictures import read_picture as read_picture
     from genzoo.interface.pictures import tiled as tiled
+    from genzoo.interface.pictures import write_animation as write_animation
     from genzoo.interface.pictures import write_picture as write_picture
     from genzoo.interface.provenance import Facts as Facts
     from genzoo.interface.randomness import RandomStreams as RandomStreams
@@ -95,6 +97,7 @@ if TYPE_CHECKING:
     from genzoo.interface.run import Run as Run
     from genzoo.interface.run import State as State
     from genzoo.interface.run import Stateful as Stateful
+    from genzoo.interface.shown import Listing as Listing
     from genzoo.interface.specs import CommandSpec as CommandSpec
     from genzoo.interface.specs import DatasetSpec as DatasetSpec
     from genzoo.interface.specs import DataSpec as DataSpec
@@ -109,8 +112,10 @@ if TYPE_CHECKING:
     from genzoo.registry.data import list_datasets as list_datasets
     from genzoo.registry.data import shipped_classifiers as shipped_classifiers
     from genzoo.registry.installed import Plugin as Plugin
+    from genzoo.registry.installed import PluginSource as PluginSource
     from genzoo.registry.plugins import modality_of as modality_of
     from genzoo.registry.provenance import read_provenance as read_provenance
+    from genzoo.registry.session import register as register
     from genzoo.runs.find import find_run as find_run
     from genzoo.runs.find import list_runs as list_runs
     from genzoo.runs.find import output_path as output_path
@@ -126,6 +131,10 @@ if TYPE_CHECKING:
     from genzoo.sampling.latents import walk as walk
     from genzoo.sampling.model import load as load
     from genzoo.sampling.write import write_samples as write_samples
+    from genzoo.sampling.plane import LatentPlane as LatentPlane
+    from genzoo.sampling.plane import latent as latent
+    from genzoo.sampling.view import View as View
+    from genzoo.sampling.view import show as show
     from genzoo.text import TextTrainOptions as TextTrainOptions
     from genzoo.text import TextWriteOptions as TextWriteOptions
     from genzoo.text.data import TextBatch as TextBatch
@@ -141,7 +150,7 @@ if TYPE_CHECKING:
     from genzoo.training.train import train as train
 
 _HOME = {
-    "evaluation.compare": ("compare",),
+    "evaluation.compare": ("Comparison", "compare"),
     "evaluation.evaluate": ("evaluate",),
     "evaluation.result": ("Evaluation", "Measured"),
     "image": ("ImageTrainOptions", "ImageWriteOptions"),
@@ -196,6 +205,7 @@ _HOME = {
         "read_labels",
         "read_picture",
         "tiled",
+        "write_animation",
         "write_picture",
     ),
     "interface.provenance": ("Facts",),
@@ -206,6 +216,7 @@ _HOME = {
         "seeded",
     ),
     "interface.run": ("Run", "State", "Stateful"),
+    "interface.shown": ("Listing",),
     "interface.specs": (
         "CommandSpec",
         "DataSpec",
@@ -219,9 +230,10 @@ _HOME = {
         "WriteOptions",
     ),
     "registry.data": ("data_folder", "list_datasets", "shipped_classifiers"),
-    "registry.installed": ("Plugin",),
+    "registry.installed": ("Plugin", "PluginSource"),
     "registry.plugins": ("modality_of",),
     "registry.provenance": ("read_provenance",),
+    "registry.session": ("register",),
     "runs.find": ("find_run", "list_runs", "output_path", "runs_folder"),
     "runs.folder": ("RunFolder",),
     "runs.show": ("draw_curves",),
@@ -230,6 +242,8 @@ _HOME = {
     "sampling.latents": ("interpolate", "reconstruct", "walk"),
     "sampling.model": ("load",),
     "sampling.write": ("write_samples",),
+    "sampling.plane": ("LatentPlane", "latent"),
+    "sampling.view": ("View", "show"),
     "text": ("TextTrainOptions", "TextWriteOptions"),
     "text.data": ("TextBatch", "TextData", "TokenData"),
     "text.measures": ("TextSubject",),

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import genzoo
-from genzoo.cli import cli, progress
+from genzoo.cli import cli
+from genzoo.runs import terminal
 
 pytestmark = pytest.mark.usefixtures("toy")
 HEAVY = ("torch", "numpy", "torchvision", "transformers", "diffusers", "accelerate", "PIL", "rich", "sklearn")
@@ -518,7 +519,9 @@ def test_shell_completion_knows_models_runs_and_choices():
 
 def test_a_reader_that_goes_does_not_end_a_training():
     """`genzoo train toy 2>&1 | head -1`, with a line after each step."""
-    code = "from genzoo.cli import main, progress; progress.PLAIN_EVERY = progress.NOT_BEFORE = 0.0; main()"
+    code = (
+        "from genzoo.cli import main; from genzoo.runs import terminal as t; t.PLAIN_EVERY = t.NOT_BEFORE = 0.0; main()"
+    )
     settings = ["--set", "pause=0.1", "--set", "log_every=1"]
     training = subprocess.Popen(
         [sys.executable, "-c", code, "train", "toy", "--name", "one", *settings],
@@ -540,8 +543,8 @@ def test_a_reader_that_goes_does_not_end_a_training():
 
 
 def test_without_a_terminal_no_line_is_printed_twice(genzoo_command, monkeypatch):
-    monkeypatch.setattr(progress, "PLAIN_EVERY", 0.0)
-    monkeypatch.setattr(progress, "NOT_BEFORE", 0.0)
+    monkeypatch.setattr(terminal, "PLAIN_EVERY", 0.0)
+    monkeypatch.setattr(terminal, "NOT_BEFORE", 0.0)
     outcome = genzoo_command("train", "toy", "--name", "one", "--log-every", "1")
     lines = outcome.err.splitlines()
     assert len(lines) >= 13
@@ -554,8 +557,8 @@ def test_without_a_terminal_no_line_is_printed_twice(genzoo_command, monkeypatch
 
 def test_what_was_just_said_is_not_said_again(capsys, monkeypatch):
     clock = itertools.count(100.0, 60.0)
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    lines = progress.PlainLines()
+    monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    lines = terminal.PlainLines()
     for done in (1, 3, 5, 5, 5):
         lines.data("reading (images)", done, 5)
     run = SimpleNamespace(name="one", step=0, steps_total=2, seconds=3.0, device="cpu")

@@ -12,6 +12,7 @@ import click
 
 from genzoo.cli.options import as_json_option, runs_dir_option
 from genzoo.cli.output import print_json, show, table
+from genzoo.interface.errors import UsageError
 from genzoo.interface.parsing import printable
 
 if TYPE_CHECKING:
@@ -19,15 +20,27 @@ if TYPE_CHECKING:
 
 
 @click.command("new")
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option("--modality", metavar="NAME", help="What it generates.  [default: genzoo's first, pictures]")
+@click.option("--from", "from_file", metavar="FILE", help="A file of yours that has a model, as --plugin takes it.")
+@click.option("--copy", metavar="MODEL", help="The sources of an installed model, to be changed.")
 @click.option("--to", "folder", metavar="FOLDER", help="A new folder. Default: genzoo-NAME, here.")
 @as_json_option
-def new_command(name: str, modality: str | None, folder: str | None, as_json: bool) -> None:
-    """Write a plugin to begin with: a small model, its options, tests and packaging."""
+def new_command(
+    name: str | None, modality: str | None, from_file: str | None, copy: str | None, folder: str | None, as_json: bool
+) -> None:
+    """Write a plugin to begin with: a small model, or one that is there already, its options, tests and packaging.
+
+    NAME is the model's; with --from it may be left out.
+    """
+    from genzoo.registry.copying import model_in
     from genzoo.registry.scaffold import new
 
-    path = new(name, modality, folder)
+    if name is None:
+        if from_file is None:
+            raise UsageError("the new model has no name; give one: genzoo new NAME")
+        name = model_in(from_file).name
+    path = new(name, modality, folder, from_file=from_file, copy=copy)
     if as_json:
         print_json({"name": name, "folder": str(path)})
         return
@@ -101,9 +114,7 @@ def check_command(
 
 
 def _print_outcome(outcome: Outcome, verbose: bool) -> None:
-    where = f" ({outcome.where})" if outcome.where else ""
-    reason = f": {printable(outcome.reason)}{printable(where)}" if outcome.reason else ""
-    show(f"{outcome.status:8} {outcome.check}{reason}")
+    show(outcome)
     if verbose or outcome.status == "failed":
         show(f"         promised: {outcome.promise}")
     if outcome.status != "failed" or not outcome.traceback:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from genzoo.cli.options import as_json_option
-from genzoo.cli.output import print_json, say, show, table
+from genzoo.cli.output import print_json, show, table
 from genzoo.interface.options import options_of, rows
-from genzoo.interface.parsing import printable
+from genzoo.interface.parsing import printable, say
 from genzoo.interface.specs import TAGS, GeneratorSpec
 from genzoo.registry.installed import Plugin
 from genzoo.registry.plugins import registry

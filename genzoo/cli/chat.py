@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from genzoo.cli.output import print_text, say, show
+from genzoo.cli.output import print_text, show
 from genzoo.interface.errors import UsageError
+from genzoo.interface.parsing import say
 
 if TYPE_CHECKING:
     from genzoo.interface.generator import Generator

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import click
 
 from genzoo.cli.options import Commands, once
-from genzoo.cli.output import escape_the_unknown, say
+from genzoo.cli.output import escape_the_unknown
 from genzoo.interface.errors import GenzooError, GenzooWarning, UsageError, nearest, one_line, unknown
-from genzoo.interface.parsing import printable
+from genzoo.interface.parsing import printable, say
 from genzoo.interface.specs import load_target
 from genzoo.interface.version import __version__
 from genzoo.registry.plugins import registry
@@ -22,7 +22,7 @@ VERBS = {  # by the file that has them, in the order of the help
     "catalogue": ("list", "info"),
     "training": ("train", "resume"),
     "sampling": ("sample", "export"),
-    "latents": ("reconstruct", "interpolate", "walk"),
+    "latents": ("reconstruct", "interpolate", "walk", "latent"),
     "evaluation": ("evaluate", "compare"),
     "runs": ("runs", "show", "provenance"),
     "manage": ("prune", "rm", "rename", "note"),
@@ -79,7 +79,26 @@ class Zoo(Commands):
         return name, once(command), args[1:]
 
 
+def _register(ctx: click.Context, _param: click.Parameter, files: tuple[str, ...]) -> None:
+    """Take plugins from files, before the command is looked up."""
+    if files and not ctx.resilient_parsing:
+        from genzoo.registry.session import register
+
+        for file in files:
+            register(file)
+
+
 @click.group(cls=Zoo, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "-p",
+    "--plugin",
+    multiple=True,
+    metavar="FILE",
+    callback=_register,
+    expose_value=False,
+    is_eager=True,
+    help="A model of your own in a file of Python, for this command; may be given again.",
+)
 @click.version_option(__version__, prog_name="genzoo", message="%(prog)s %(version)s")
 def cli() -> None:
     """Every family of generative model behind one interface and one command.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,6 @@ from genzoo.cli.options import (
     with_options,
 )
 from genzoo.cli.output import print_json, show, table
-from genzoo.cli.progress import Watched
 from genzoo.interface.errors import Interrupted, UsageError, unknown
 from genzoo.interface.parsing import printable
 from genzoo.interface.specs import check_file_name
@@ -32,6 +32,7 @@ from genzoo.registry.plugins import registry
 from genzoo.runs.find import find_run
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.groups import columns_of
+from genzoo.runs.progress import Watched
 
 if TYPE_CHECKING:
     from genzoo.evaluation.result import Evaluation
@@ -173,19 +174,34 @@ def evaluate_command(
 
 
 @click.command("compare")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_run)
+@click.argument("runs", nargs=-1, metavar="RUN...", shell_complete=complete_run)
+@click.option(
+    "--leaderboard",
+    metavar="FOLDER",
+    help="In place of RUN...: the runs in a folder, as others handed them in, measured anew on --data and ranked.",
+)
 @click.option("--seeds", is_flag=True, help="Runs that differ in the seed alone are one column.")
 @evaluation_options
 def compare_command(
-    runs: tuple[str, ...], seeds: bool, runs_dir: str | None, as_json: bool, as_markdown: bool, format_: str | None,
-    measures: str | None, html_file: str | None, overwrite: bool, count: int | None, features: str, fast: bool,
-    **options: Any,
+    runs: tuple[str, ...], leaderboard: str | None, seeds: bool, runs_dir: str | None, as_json: bool,
+    as_markdown: bool, format_: str | None, measures: str | None, html_file: str | None, overwrite: bool,
+    count: int | None, features: str, fast: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Lay runs side by side, measuring those that were not yet.
 
     RUN is as for `genzoo evaluate`, or the result.json of an evaluation, or the name of a group (`genzoo train MODEL
     --seeds 5`): one column, mean and standard deviation over its runs.
+
+    --leaderboard is for a contest: nothing that a run says it scored is read, each is sampled and measured on your
+    --data, and the first of --measures decides.
     """
+    if leaderboard is not None:
+        if runs or seeds or html_file or format_ or as_markdown or fast:
+            raise UsageError("--leaderboard takes --data, -n, --seed, --features, --measures and --json alone")
+        _leaderboard(leaderboard, count, features, measures, as_json=as_json, **options)
+        return
+    if not runs:
+        raise UsageError("no run is named; give RUN..., or --leaderboard FOLDER")
     output = Output.of(
         as_json=as_json, as_markdown=as_markdown, format_=format_, measures=measures, html_file=html_file
     )
@@ -201,3 +217,25 @@ def compare_command(
     except KeyboardInterrupt:
         raise Interrupted("stopped; the runs that were measured keep it, and the same command goes on", 130) from None
     output.give(results, folders, several=True)
+
+
+def _leaderboard(
+    folder: str, count: int | None, features: str, measures: str | None, *, as_json: bool, data: str | None,
+    **options: Any,
+) -> None:  # fmt: skip
+    """What `genzoo compare --leaderboard` does. Exit status 1 if something that was handed in could not be measured."""
+    if data is None:
+        raise UsageError("--leaderboard measures on data of yours; give --data")
+    from genzoo.evaluation.leaderboard import leaderboard
+
+    names = [name.strip() for name in (measures or "").split(",") if name.strip()]
+    with Watched() as watched:
+        board = leaderboard(folder, data, n=count, features=features, measures=names, progress=watched.data, **options)
+    if as_json:
+        print_json({"ranked": [result.to_json() for result in board.ranked], "left_out": board.left_out})
+    else:
+        show(printable(board.ranked[0].heading) + "\n")
+        show(table(board.rows()))
+        for name, why in board.left_out.items():
+            show(printable(f"\nleft out  {name}: {why}", "\n"))
+    sys.exit(1 if board.left_out else 0)

@@ -8,12 +8,12 @@ import click
 
 from genzoo.cli.options import as_json_option
 from genzoo.cli.output import print_json, show, table
-from genzoo.cli.progress import Watched
 from genzoo.interface.errors import UsageError, traceback_of
 from genzoo.interface.parsing import printable
 from genzoo.interface.specs import check_file_name
 from genzoo.registry.data import data_folder, survey
 from genzoo.registry.plugins import registry
+from genzoo.runs.progress import Watched
 
 
 @click.command("data")

@@ -1,4 +1,4 @@
-"""`genzoo reconstruct`, `interpolate` and `walk`: examples through a model, and ways through its latent space."""
+"""`genzoo reconstruct`, `interpolate`, `walk` and `latent`: examples through a model, and its latent space."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from genzoo.interface.parsing import printable
 from genzoo.runs.find import find_run, output_path
 from genzoo.runs.folder import RunFolder
 
+PICTURES = (".png", ".jpg", ".jpeg")
 IN_A_ROW = 8  # examples above what a model makes of them
 ANIMATION = ".gif"  # what a walk is written as where the modality has it
 
@@ -141,3 +142,34 @@ def walk_command(
     facts = folder.provenance(seed, operation="walk")
     modality.write(samples, path, facts, modality.spec.write_options(), folder.data_spec)
     _report(folder, path, as_json, count=len(samples), seed=seed)
+
+
+@click.command("latent")
+@run_argument
+@click.option(
+    "-n", "count", type=click.IntRange(3, 100_000), default=1000, show_default=True, help="How many examples, at most."
+)
+@click.option(
+    "--grid", type=click.IntRange(2, 100), default=15, show_default=True, help="Places a side that are decoded."
+)
+@click.option("--label", metavar="CLASS", help="Decode as this class, if the model was trained --conditional.")
+@held_out_options
+def latent_command(
+    run: str, count: int, grid: int, label: str | None, seed: int, out: str | None, overwrite: bool, device: str,
+    data: str | None, data_dir: str | None, runs_dir: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Show a latent space as a plane: where held-out examples lie in it, by class, beside what the model makes of each
+    place. Of more than two dimensions, along the two principal components."""
+    folder = find_run(run, runs_dir)
+    if label is not None:
+        folder.class_number(label)
+    path = output_path(folder, "latent", out, PICTURES, overwrite=overwrite)
+    from genzoo.interface.pictures import write_picture
+    from genzoo.sampling.plane import latent
+
+    plane = latent(
+        folder, count, grid=grid, label=label, seed=seed, device=device, data=data, data_dir=data_dir,
+    )  # fmt: skip
+    write_picture(plane.picture, path, folder.provenance(seed, operation="latent"))
+    shares = [round(share, 4) for share in plane.explained]
+    _report(folder, path, as_json, count=len(plane.codes), seed=seed, explained=shares)

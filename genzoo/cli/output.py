@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import io
-import os
 import sys
 from collections.abc import Sequence
 
@@ -28,15 +27,6 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError), "a stream that is written to"
     unknown = error.object[error.start : error.end]
     return "".join(PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in unknown), error.end
-
-
-def say(line: str) -> None:
-    """A line on standard error, as far as someone still reads it."""
-    try:
-        print(printable(line, "\n"), file=sys.stderr, flush=True)
-    except (OSError, ValueError):  # the reader has gone, and what is said must not end what is done
-        if sys.stderr is sys.__stderr__:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def show(text: object = "", *, newline: bool = True) -> None:

@@ -7,11 +7,14 @@ import sys
 import click
 
 from genzoo.cli.options import as_json_option, overwrite_option, run_argument, runs_dir_option
-from genzoo.cli.output import print_json, say, show, table
-from genzoo.interface.parsing import printable
+from genzoo.cli.output import print_json, show, table
+from genzoo.interface.parsing import printable, say
 from genzoo.interface.specs import Json
 from genzoo.runs import manage
 from genzoo.runs.find import check_takes_file, find_run, output_path, runs_and_broken
+
+PICTURES = (".png", ".jpg", ".jpeg")
+SHORTEST, WHOLE = 100, 4000  # milliseconds of a frame at least, and about of an animation
 
 
 @click.command("runs")
@@ -68,23 +71,28 @@ def _cell(name: str, facts: manage.Facts) -> str:
 
 @click.command("show")
 @run_argument
-@click.option("--out", metavar="FILE", help="Default: show.png in the run's folder.")
+@click.option("--out", metavar="FILE", help="Default: show.png, or show.gif, in the run's folder.")
+@click.option("--animate", is_flag=True, help="The samples of the training one after another, as a GIF.")
 @overwrite_option
 @runs_dir_option
 @as_json_option
-def show_command(run: str, out: str | None, overwrite: bool, runs_dir: str | None, as_json: bool) -> None:
+def show_command(
+    run: str, out: str | None, animate: bool, overwrite: bool, runs_dir: str | None, as_json: bool
+) -> None:
     """Show a run: what it is, how its samples and its losses went, in one picture."""
     folder = find_run(run, runs_dir, any_status=True)
-    pictures = (".png", ".jpg", ".jpeg")
-    overview = folder.overview_file
-    path = (
-        check_takes_file(overview) if out is None else output_path(folder, "show", out, pictures, overwrite=overwrite)
-    )
-    from genzoo.interface.pictures import write_picture
-    from genzoo.runs.show import facts, picture
+    usual, suffixes = (folder.animation_file, (".gif",)) if animate else (folder.overview_file, PICTURES)
+    path = check_takes_file(usual) if out is None else output_path(folder, "show", out, suffixes, overwrite=overwrite)
+    from genzoo.interface.pictures import write_animation, write_picture
+    from genzoo.runs.show import animation, facts, picture
 
     shown = facts(folder)
-    write_picture(picture(folder), path, folder.provenance(folder.record["training"]["seed"], operation="show"))
+    marks = folder.provenance(folder.record["training"]["seed"], operation="show")
+    if animate:
+        frames, captions = animation(folder)
+        write_animation(frames, path, marks, milliseconds=max(SHORTEST, WHOLE // len(frames)), captions=captions)
+    else:
+        write_picture(picture(folder), path, marks)
     if as_json:
         print_json({**shown, "picture": str(path)})
         return

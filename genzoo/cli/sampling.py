@@ -28,7 +28,6 @@ from genzoo.cli.options import (
     with_options,
 )
 from genzoo.cli.output import print_json, print_text, show
-from genzoo.cli.progress import Watched
 from genzoo.interface.errors import UsageError, one_line
 from genzoo.interface.files import check_new_folder, holds_something
 from genzoo.interface.options import build, options_of
@@ -38,6 +37,7 @@ from genzoo.interface.specs import GeneratorSpec, WriteOptions, check_file_name
 from genzoo.registry.plugins import registry
 from genzoo.runs.find import check_takes_file, find_run
 from genzoo.runs.folder import RunFolder
+from genzoo.runs.progress import Watched
 
 if TYPE_CHECKING:
     from genzoo.interface.generator import Generator

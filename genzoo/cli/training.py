@@ -21,12 +21,12 @@ from genzoo.cli.options import (
     runs_dir_option,
 )
 from genzoo.cli.output import print_json, show
-from genzoo.cli.progress import Watched
 from genzoo.interface.errors import UsageError
 from genzoo.interface.options import read_pairs, read_toml
 from genzoo.interface.parsing import printable
 from genzoo.interface.specs import MOST_STEPS, GeneratorSpec
 from genzoo.registry.plugins import registry
+from genzoo.runs.progress import Watched
 from genzoo.training.plan import NO_MODEL, Plan, plan
 
 if TYPE_CHECKING:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from genzoo.evaluation import report
 from genzoo.evaluation.evaluate import HeldOut, Sampling, with_measures_of_run
 from genzoo.evaluation.result import Evaluation
 from genzoo.evaluation.seeds import pooled
 from genzoo.evaluation.time_left import TimeLeft
-from genzoo.interface.dataset import Progress, silent
+from genzoo.interface.dataset import Progress
 from genzoo.interface.errors import UsageError
+from genzoo.interface.shown import Listing
 from genzoo.runs.data import remember_place
 from genzoo.runs.find import check_takes_results
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.groups import columns_of
+from genzoo.runs.progress import Watched
 
 
 def compare(
@@ -25,18 +28,18 @@ def compare(
     features: str = "auto",
     batch_size: int = 64,
     device: str = "auto",
-    data: str | None = None,
+    data: object = None,
     data_dir: str | None = None,
     runs_dir: str | None = None,
     seeds: bool = False,
-    progress: Progress = silent,
-) -> list[Evaluation]:
+    progress: Progress | bool | None = None,
+) -> Comparison:
     """Evaluations of several runs, each made now unless the run keeps one of the same protocol, weights and sampling.
 
     Args:
         runs: each a run as `evaluate` takes it, the file of a result (`result.json`), or the name of a group
             (`train_seeds`), which is one result: mean and standard deviation over its runs.
-        data, data_dir: where the data of all runs are now, if not where they were; the runs remember it.
+        data, data_dir: as for `evaluate`, those of all runs.
         seeds: let runs that differ in the seed alone be one result too, and a run of a group stand for all of it.
 
     Raises:
@@ -53,19 +56,32 @@ def compare(
         source: Sampling(source.spec()[0].sample_options(), batch_size, device)
         for source in sources if isinstance(source, RunFolder)
     }  # fmt: skip
-    held = HeldOut(sampled, n, seed, features, TimeLeft(progress), data, data_dir, reuse=True) if sampled else None
     results: list[Evaluation] = []
-    for number, source in enumerate(sources, start=1):
-        if isinstance(source, Evaluation):
-            results.append(source)
-        else:
-            assert held is not None, "there is a run"
-            remember_place(source, data, data_dir)
-            result = held.result_of(source, f"run {number} of {len(sources)}")
-            results.append(with_measures_of_run(result, source))
-        _check_same([(result.run, result.protocol) for result in results])
+    with Watched(progress) as watched:
+        time_left = TimeLeft(watched.data)
+        held = HeldOut(sampled, n, seed, features, time_left, data, data_dir, reuse=True) if sampled else None
+        for number, source in enumerate(sources, start=1):
+            if isinstance(source, Evaluation):
+                results.append(source)
+            else:
+                assert held is not None, "there is a run"
+                remember_place(source, data, data_dir)
+                result = held.result_of(source, f"run {number} of {len(sources)}")
+                results.append(with_measures_of_run(result, source))
+            _check_same([(result.run, result.protocol) for result in results])
     remaining = iter(results)
-    return [_of_column(column, [next(remaining) for _ in column]) for column in columns]
+    return Comparison([_of_column(column, [next(remaining) for _ in column]) for column in columns])
+
+
+class Comparison(Listing[Evaluation]):
+    """Evaluations of one protocol, which show themselves as one table: a column a run, beside what real data and
+    trivial models score."""
+
+    def __init__(self, results: Sequence[Evaluation]) -> None:
+        super().__init__(results, Evaluation.to_rows)
+
+    def _repr_html_(self) -> str:
+        return report.fragment(self)
 
 
 def _of_column(column: Sequence[RunFolder | Path], results: Sequence[Evaluation]) -> Evaluation:

@@ -16,18 +16,20 @@ from typing import Any
 from genzoo.evaluation.request import request_for
 from genzoo.evaluation.result import Evaluation, Measured
 from genzoo.evaluation.time_left import MEASURES, REFERENCES, REHEARSED, UNTRAINED, TimeLeft, measures_of, sampling_of
-from genzoo.interface.dataset import Progress, silent
+from genzoo.interface.dataset import Progress
 from genzoo.interface.errors import GenzooError, UsageError, one_line
 from genzoo.interface.files import write_json
 from genzoo.interface.generator import Generator, ability
 from genzoo.interface.measures import Estimate, EvaluationRequest, NotMeasurable, Reference, Subject
 from genzoo.interface.options import build, to_json
-from genzoo.interface.specs import DataSpec, MetricSpec, load_target
+from genzoo.interface.specs import DataSpec, MetricSpec, TrainOptions, load_target
+from genzoo.registry.data import open_data
 from genzoo.registry.installed import Plugin
 from genzoo.registry.plugins import modality_of, registry
 from genzoo.runs.data import load_data
 from genzoo.runs.find import check_takes_results, find_run
 from genzoo.runs.folder import RunFolder
+from genzoo.runs.progress import Watched
 from genzoo.sampling.draw import draw, labels_of_samples
 from genzoo.sampling.model import load
 
@@ -44,10 +46,10 @@ def evaluate(
     batch_size: int = 64,
     weights: str = "best",
     device: str = "auto",
-    data: str | None = None,
+    data: object = None,
     data_dir: str | None = None,
     runs_dir: str | None = None,
-    progress: Progress = silent,
+    progress: Progress | bool | None = None,
     **options: object,
 ) -> Evaluation:
     """Measure a run against the held-out test part of its own data set, and keep the result in the run.
@@ -60,8 +62,9 @@ def evaluate(
         features: of images: "auto" (of a classifier if the data have labels, else random), or a name of `genzoo
             evaluate --help`.
         weights: as for `load`.
-        data, data_dir: where the data are now, if not where they were; the run remembers it.
-        progress: called with (what, done, total): of each part, and of the whole in seconds as soon as that is known.
+        data, data_dir: where the data are now, if not where they were, and the run remembers it; or the data
+            themselves, which are needed again where they were given in memory.
+        progress: as for `train`: of each part, and of the whole in seconds as soon as that is known.
         options: the model's own sampling options.
 
     Raises:
@@ -72,8 +75,9 @@ def evaluate(
     check_takes_results(folder)
     spec = folder.spec()[0]
     sampling = Sampling(build(spec.sample_options, options, f"sampling {spec.name}"), batch_size, device, weights)
-    held = HeldOut({folder: sampling}, n, seed, features, TimeLeft(progress), data, data_dir)
-    return with_measures_of_run(held.evaluation_of(folder), folder)
+    with Watched(progress) as watched:
+        held = HeldOut({folder: sampling}, n, seed, features, TimeLeft(watched.data), data, data_dir)
+        return with_measures_of_run(held.evaluation_of(folder), folder)
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class HeldOut:
         n, seed, features, data, data_dir: as for `evaluate`.
         time_left: which is told of it.
         reuse: take the results that runs keep for this protocol, their weights and sampling as they are now.
+        reading: how the data are read where they need not be those of the runs; None: they must be.
     """
 
     def __init__(
@@ -103,10 +108,11 @@ class HeldOut:
         seed: int,
         features: str,
         time_left: TimeLeft,
-        data: str | None = None,
+        data: object = None,
         data_dir: str | None = None,
         *,
         reuse: bool = False,
+        reading: TrainOptions | None = None,
     ) -> None:
         if n is not None and n < 1:
             raise UsageError(f"n is {n}; allowed is 1 or more")
@@ -114,8 +120,11 @@ class HeldOut:
         time_left.to_come = [REFERENCES, *(kind for run in runs for kind in (sampling_of(run), measures_of(run)))]
         folder = next(iter(runs))
         with time_left.part("data") as progress:
-            dataset, spec = load_data(folder, data, data_dir, progress)
-            self.modality = spec.modality
+            if reading is None:
+                dataset, spec = load_data(folder, data, data_dir, progress)
+            else:
+                dataset, spec = open_data(folder.modality, reading, folder.kept(), progress, data)
+            training, self.data, self.modality = reading or folder.training, spec, spec.modality
 
             def reference(asked: EvaluationRequest) -> Reference[Any]:
                 return modality_of(spec.modality).reference(dataset, spec, asked, progress)
@@ -125,11 +134,11 @@ class HeldOut:
             def rehearse(count: int | None = None) -> None:
                 self._rehearse(reference, replace(request, features=UNTRAINED), count)
 
-            request = request_for(folder, n, seed, features, data_dir, rehearse, progress)
+            request = request_for(spec.modality, n, seed, features, data_dir or training.data_dir, rehearse, progress)
             self.reference = reference(request)
             self.protocol = {
                 "version": PROTOCOL, "modality": spec.modality, "data": spec.name, "fingerprint": spec.fingerprint,
-                "validation": folder.training.validation, "samples": self.reference.count, "seed": seed,
+                "validation": training.validation, "samples": self.reference.count, "seed": seed,
                 **self.reference.protocol,
             }  # fmt: skip
             if reuse:
@@ -186,8 +195,12 @@ class HeldOut:
         return self._kept.get(folder) or self.evaluation_of(folder, name)
 
     def evaluation_of(self, folder: RunFolder, name: str = "") -> Evaluation:
-        """Sample a run and measure it; see `evaluate`. The progress display calls it `name`."""
+        """Sample a run, measure it and keep the result in it; see `evaluate`. The progress display calls it `name`."""
         check_takes_results(folder)
+        return self._keep(folder, *self.measure(folder, name))
+
+    def measure(self, folder: RunFolder, name: str = "") -> tuple[Evaluation, Subject]:
+        """Sample a run and measure it: the result, and what was measured."""
         reference, count, sampling, part = self.reference, self.reference.count, self._runs[folder], self.time_left.part
         with part(sampling_of(folder), name) as progress:
             model = load(folder, device=sampling.device, weights=sampling.weights)
@@ -213,7 +226,7 @@ class HeldOut:
             left_out=left_out,
             facts=_facts(folder, sampling) | {"sampling_seconds": round(seconds, 3)} | reference.facts(subject),
         )
-        return self._keep(folder, result, subject)
+        return result, subject
 
     def _reference_scores(self) -> dict[str, dict[str, float]]:
         """What real data and the baselines score, by column and measure; worked out once."""

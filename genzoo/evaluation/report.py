@@ -19,6 +19,7 @@ from genzoo.interface.errors import unknown
 from genzoo.interface.files import write_file
 from genzoo.interface.modality import Modality
 from genzoo.interface.parsing import printable
+from genzoo.interface.shown import escaped, player_as_html, rows_as_html
 from genzoo.registry.plugins import modality_of, registry
 from genzoo.runs.folder import RunFolder
 
@@ -230,6 +231,25 @@ def _escaped(text: str) -> str:
     return re.sub(r"([\\`\[\]<>|])", r"\\\1", line)
 
 
+def fragment(results: Sequence[Evaluation]) -> str:
+    """Results as a notebook shows them: the table, what stands beside each value, and the samples of one alone."""
+    if not results:
+        return "<p>no results</p>"
+    first, (head, *body) = results[0], rows(results)
+    lines = [
+        f"<p>{escaped(first.heading)}</p>",
+        rows_as_html(head, body),
+        *(f"<p>{escaped(note)}</p>" for note in notes(results)),
+        f"<p><small>{escaped(first.legend)}. {SIGNS}</small></p>",
+    ]
+    return "".join(lines)
+
+
+def of_one(result: Evaluation) -> str:
+    """The same of one."""
+    return fragment([result])
+
+
 def page(results: Sequence[Evaluation], folders: Sequence[RunFolder | None]) -> str:
     """A page of HTML with all in it: the table, and for each run what illustrates it and how its training went.
     `folders` are of all runs, also of those that are one result."""
@@ -252,6 +272,7 @@ def page(results: Sequence[Evaluation], folders: Sequence[RunFolder | None]) -> 
         heading=html.escape(first.heading),
         legend=html.escape(first.legend),
         style=STYLE,
+        signs=SIGNS,
         body="\n".join(lines),
     )
 
@@ -282,7 +303,7 @@ def _illustrations(result: Evaluation) -> list[str]:
     for path in [path for path in drawn if path.suffix in modality.spec.write_options.suffixes]:
         lines.append(_seen(path, TITLES.get(path.stem, path.stem), modality))
         if media := modality.spec.write_options.media.get(path.suffix):
-            lines.append(_player(path.read_bytes(), media))
+            lines.append(player_as_html(path.read_bytes(), media))
     return lines
 
 
@@ -304,12 +325,6 @@ def _seen(path: Path, title: str, modality: Modality[Any]) -> str:
         return f"<figure><figcaption>{html.escape(title)}</figcaption>{html_text(preview, title)}</figure>"
     facts = modality.provenance(path).get("genzoo") or {}
     return _image(path.read_bytes() if path.suffix == ".png" else as_png(preview, facts), title)
-
-
-def _player(content: bytes, media: str) -> str:
-    """What plays a file that is in the page, by an element of the kind that its media type begins with."""
-    kind = media.partition("/")[0]
-    return f'<p><{kind} controls src="data:{media};base64,{base64.b64encode(content).decode()}"></{kind}></p>'
 
 
 def _image(content: bytes, text: str) -> str:
@@ -369,6 +384,7 @@ figcaption { color: var(--genzoo-quiet); }
 audio, video { width: 100%; max-width: 30rem; margin-top: .5rem; }
 """
 
+SIGNS = "↓ is better low, ↑ high; ± is a standard error; * marks the best and what is not two standard errors worse."
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
 <style>
@@ -380,8 +396,7 @@ body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem aut
 .note {{ color: var(--genzoo-quiet); }} dt {{ font-weight: 600; }}
 {style}</style></head><body>
 <h1>{title}</h1>
-<p>{heading}. Beside each value: {legend}. ↓ is better low, ↑ high; ± is a standard error; * marks the best and what
-is not two standard errors worse.</p>
+<p>{heading}. Beside each value: {legend}. {signs}</p>
 {body}
 </body></html>
 """

@@ -11,11 +11,10 @@ from genzoo.interface.measures import EvaluationRequest
 from genzoo.interface.specs import DataSpec, load_target
 from genzoo.registry.data import data_folder
 from genzoo.registry.plugins import registry
-from genzoo.runs.folder import RunFolder
 
 
 def request_for(
-    folder: RunFolder,
+    modality: str,
     n: int | None,
     seed: int,
     features: str,
@@ -23,12 +22,11 @@ def request_for(
     before_training: Callable[[], object],
     progress: Progress,
 ) -> EvaluationRequest:
-    """The request for the data of a run. Features may keep files in `features/` of the data folder; `before_training`
+    """The request for data of a modality. Features may keep files in `features/` of the data folder; `before_training`
     is called where some have to be trained."""
-    modality = folder.data_spec.modality
     if features != "auto" and not registry().features.of_modality(modality):
         raise UsageError(f"--features is {features!r}, and {modality} data are not measured in features; leave it out")
-    place = data_folder(data_dir or folder.training.data_dir) / "features"
+    place = data_folder(data_dir) / "features"
     loaded: dict[str, Any] = {}
 
     def load_features(name: str, dataset: Dataset, data: DataSpec) -> Any:

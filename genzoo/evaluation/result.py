@@ -9,7 +9,9 @@ from typing import Any
 
 from genzoo.interface.errors import GenzooError, one_line
 from genzoo.interface.parsing import parse_json
-from genzoo.interface.specs import Json
+from genzoo.interface.specs import Json, load_target
+
+SHOWN = 3  # measures of a short repr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,7 @@ class Measured:
     count: int = 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Evaluation:
     """What `evaluate` gives, as JSON has it.
 
@@ -70,6 +72,23 @@ class Evaluation:
         keys = ("run", "model", "protocol", "heading", "columns", "legend", "left_out", "facts")
         of_seeds = {"of_seeds": [result.to_json() for result in self.of_seeds]} if self.of_seeds else {}
         return {key: getattr(self, key) for key in keys} | {"measures": [asdict(m) for m in self.measures]} | of_seeds
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """A row a measure, as `pandas.DataFrame` takes them: the run and its model, the value with its uncertainty and
+        unit, which way is better, and a column for each of `references`."""
+        keys = ("name", "of", "value", "uncertainty", "unit", "better")
+        return [
+            {"run": self.run, "model": self.model, **{key: getattr(m, key) for key in keys}, **m.references}
+            for m in self.measures
+        ]
+
+    def __repr__(self) -> str:
+        first = ", ".join(f"{m.name} {m.value:.4g}" for m in self.measures[:SHOWN])
+        return f"<evaluation of {self.run}: {first}{', ...' if len(self.measures) > SHOWN else ''}>"
+
+    def _repr_html_(self) -> str:
+        html: str = load_target("genzoo.evaluation.report:of_one", "an evaluation")(self)  # which is made of these
+        return html
 
     @classmethod
     def read(cls, path: Path) -> Evaluation:

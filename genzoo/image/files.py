@@ -4,6 +4,7 @@ one is known then and not an hour later."""
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,21 +116,26 @@ def load_folder(folder: Path, options: ImageTrainOptions, progress: Progress) ->
 
 
 def load_npz(path: Path) -> ImageData:
-    """An `.npz` with `images` ((N, H, W), (N, H, W, C) or (N, C, H, W); uint8, or floats in [0, 1]), perhaps `labels`
+    """The arrays in an `.npz`; see `from_arrays`."""
+    return from_arrays(arrays_in(path), path)
+
+
+def from_arrays(arrays: Mapping[str, Array], source: object) -> ImageData:
+    """Arrays by name: `images` ((N, H, W), (N, H, W, C) or (N, C, H, W); uint8, or floats in [0, 1]), perhaps `labels`
     (N,), perhaps `test_images` and `test_labels`, and `validation_images` and `validation_labels`; without test images
-    every tenth is for test. With `classes`, the names of these, labels are positions in it."""
-    arrays = arrays_in(path)
+    every tenth is for test. With `classes`, the names of these, labels are positions in it. Errors begin with the
+    `source`."""
     prefixes = {part: prefix for part, prefix in PREFIXES.items() if f"{prefix}images" in arrays}
-    images = {part: torch.from_numpy(pixels(arrays[f"{prefix}images"], path)) for part, prefix in prefixes.items()}
+    images = {part: torch.from_numpy(pixels(arrays[f"{prefix}images"], source)) for part, prefix in prefixes.items()}
     numbers = {part: arrays.get(f"{prefix}labels") for part, prefix in prefixes.items()}
-    classes, labels = _labels(numbers, arrays.get("classes"), path)
+    classes, labels = _labels(numbers, arrays.get("classes"), source)
     for part, values in labels.items():
         if values is not None and len(values) != len(images[part]):
-            raise GenzooError(f"{path} has {len(images[part])} images and {len(values)} labels")
+            raise GenzooError(f"{source} has {len(images[part])} images and {len(values)} labels")
     if "test" not in images:
         count = len(images["train"])
         if count < 2:
-            raise GenzooError(f"{path} holds {count} image; training and test need one each at least")
+            raise GenzooError(f"{source} holds {count} image; training and test need one each at least")
         mask = torch.arange(count) % 10 == min(9, count - 1)
         every = labels["train"]
         images |= {"train": images["train"][~mask], "test": images["train"][mask]}
@@ -146,7 +152,7 @@ def load_npz(path: Path) -> ImageData:
 
 
 def _labels(
-    parts: dict[str, Array | None], classes: Array | None, path: Path
+    parts: dict[str, Array | None], classes: Array | None, source: object
 ) -> tuple[tuple[str, ...], dict[str, Tensor | None]]:
     """The names of the classes of all parts, and the labels of each as positions among them. `classes` are the names
     where the labels are such positions already."""
@@ -155,15 +161,15 @@ def _labels(
         return (), dict.fromkeys(parts)
     for values in known.values():
         if values.ndim != 1:
-            raise GenzooError(f"{path}: labels have shape {values.shape}; allowed is (N,), one for each image")
+            raise GenzooError(f"{source}: labels have shape {values.shape}; allowed is (N,), one for each image")
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise GenzooError(
-                f"{path}: labels are not all numbers; allowed is a finite number or a text for each image"
+                f"{source}: labels are not all numbers; allowed is a finite number or a text for each image"
             )
     if missing := [part for part in parts if part not in known]:
-        raise GenzooError(f"{path} has labels of {', '.join(known)} images and none of {', '.join(missing)} images")
+        raise GenzooError(f"{source} has labels of {', '.join(known)} images and none of {', '.join(missing)} images")
     if classes is not None:
-        parts = {part: None if values is None else _named(values, classes, path) for part, values in parts.items()}
+        parts = {part: None if values is None else _named(values, classes, source) for part, values in parts.items()}
         known = {part: values for part, values in parts.items() if values is not None}
     names, numbers = np.unique(np.concatenate(list(known.values())), return_inverse=True)
     every, labels, start = torch.from_numpy(numbers.astype(np.int64)), {}, 0
@@ -173,10 +179,10 @@ def _labels(
     return tuple(map(str, names)), {**dict.fromkeys(parts), **labels}
 
 
-def _named(labels: Any, classes: Array, path: Path) -> Array:
+def _named(labels: Any, classes: Array, source: object) -> Array:
     """The names of labels that are positions in `classes`."""
     inside = classes.ndim == 1 and labels.dtype.kind in "iu" and ((labels >= 0) & (labels < len(classes))).all()
     if not inside:
-        raise GenzooError(f"{path}: with `classes`, labels are whole numbers from 0 to {len(classes) - 1}")
+        raise GenzooError(f"{source}: with `classes`, labels are whole numbers from 0 to {len(classes) - 1}")
     names: Array = classes.astype(str)[labels]
     return names

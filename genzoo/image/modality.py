@@ -16,6 +16,7 @@ from genzoo.image.data import ImageData, to_unit
 from genzoo.image.features import quick_distance
 from genzoo.image.figure import PRINTED, read_printed
 from genzoo.image.files import load_folder, load_image, load_npz
+from genzoo.image.memory import image_data
 from genzoo.image.reference import ImageReference, image_reference
 from genzoo.image.survey import survey_folder, survey_npz
 from genzoo.interface.dataset import Dataset, Progress
@@ -48,9 +49,7 @@ class ImageModality(Modality[Tensor]):
         return survey_npz(path) if path.suffix.lower() == ".npz" else survey_folder(path, progress)
 
     def take(self, data: object, options: TrainOptions, kept: Mapping[str, bytes], progress: Progress) -> ImageData:
-        if not isinstance(data, ImageData):
-            raise GenzooError(f"data {options.data!r} gave a {type(data).__name__}, not a genzoo.ImageData")
-        return data.with_validation(options.validation)
+        return image_data(data, progress).with_validation(options.validation)
 
     # Samples
 
@@ -68,6 +67,14 @@ class ImageModality(Modality[Tensor]):
             low, high = samples.min().item(), samples.max().item()
             raise GenzooError(f"the model gave numbers in [{low:.3g}, {high:.3g}]; {promised}")
         return samples.float().clamp(0, 1).cpu()
+
+    def data_of(self, samples: object) -> DataSpec | None:
+        if not isinstance(samples, Tensor) or samples.ndim < 4 or samples.shape[-3] not in (1, 3):
+            return None
+        return DataSpec(
+            name="", modality="image", shape=tuple(samples.shape[-3:]), train_count=0, validation_count=0,
+            test_count=0, fingerprint="",
+        )  # fmt: skip
 
     def join(self, parts: Sequence[Tensor], data: DataSpec) -> Tensor:
         return torch.cat(list(parts)) if parts else torch.empty(0, *data.shape)

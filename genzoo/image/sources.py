@@ -122,7 +122,7 @@ def arrays_in(path: Path) -> dict[str, Array]:
     return arrays
 
 
-def pixels(array: Array, path: Path) -> npt.NDArray[np.uint8]:
+def pixels(array: Array, source: object) -> npt.NDArray[np.uint8]:
     """Images of any layout that is allowed as (N, C, H, W). Raises `GenzooError` for others."""
     if array.ndim == 3:
         array = array[:, None]
@@ -130,14 +130,14 @@ def pixels(array: Array, path: Path) -> npt.NDArray[np.uint8]:
         array = array.transpose(0, 3, 1, 2)
     if array.ndim != 4 or array.shape[1] not in (1, 3):
         raise GenzooError(
-            f"{path}: images have shape {array.shape}; allowed is (N, H, W), (N, H, W, C) or (N, C, H, W)"
+            f"{source}: images have shape {array.shape}; allowed is (N, H, W), (N, H, W, C) or (N, C, H, W)"
         )
     if 0 in array.shape:
-        raise GenzooError(f"{path}: images have shape {array.shape}; none of these may be 0")
+        raise GenzooError(f"{source}: images have shape {array.shape}; none of these may be 0")
     if array.dtype.kind == "f":
         if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
-            raise GenzooError(f"{path}: images are floats outside [0, 1]")
+            raise GenzooError(f"{source}: images are floats outside [0, 1]")
         array = np.rint(array * 255).astype(np.uint8)
     if array.dtype != np.uint8:
-        raise GenzooError(f"{path}: images are {array.dtype}; allowed is uint8, or floats in [0, 1]")
+        raise GenzooError(f"{source}: images are {array.dtype}; allowed is uint8, or floats in [0, 1]")
     return np.ascontiguousarray(array)

@@ -21,6 +21,7 @@ from genzoo.interface import provenance
 from genzoo.interface.files import class_folders, write_file
 from genzoo.interface.parsing import parse_json
 from genzoo.interface.pictures import tiled, write_picture
+from genzoo.interface.pictures import write_animation as write_gif
 
 MILLISECONDS = 40  # of a frame
 GAP = 2  # pixels between the pictures of a grid
@@ -86,13 +87,8 @@ def write_rows(rows: Sequence[Tensor], path: Path, facts: Mapping[str, object]) 
 def write_animation(images: Tensor, path: Path, facts: Mapping[str, object], *, scale: int = 1) -> None:
     """Write images (N, C, H, W) in [0, 1] as a GIF that begins again when it ends, `MILLISECONDS` each; its comment has
     the provenance."""
-    large = to_bytes(images).repeat_interleave(scale, 2).repeat_interleave(scale, 3).permute(0, 2, 3, 1).numpy()
-    frames = [Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture) for picture in large]
-    buffer, text = io.BytesIO(), json.dumps(provenance.labels(facts))
-    frames[0].save(
-        buffer, "GIF", save_all=True, append_images=frames[1:], duration=MILLISECONDS, loop=0, comment=text.encode()
-    )
-    write_file(path, buffer.getvalue())
+    large = to_bytes(images).repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    write_gif(list(large), path, facts, milliseconds=MILLISECONDS)
 
 
 def read_animation(path: Path) -> dict[str, object]:

@@ -14,6 +14,11 @@ class GenzooError(Exception):
 
     exit_status = 1
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows, as the command line does: one line, below the traceback of what a plugin raised."""
+        cause = self.__cause__ if not isinstance(self.__cause__, GenzooError) else None
+        return [*traceback_of(cause).splitlines(), f"{type(self).__name__}: {self}"]
+
 
 class UsageError(GenzooError):
     """What was asked for cannot be done as it was asked: a wrong name, a value out of bounds. Exit status 2."""

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import is_dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
@@ -15,8 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from genzoo.interface.dataset import Batch
+from genzoo.interface.options import to_json
 from genzoo.interface.randomness import RandomStreams
 from genzoo.interface.run import Run
+from genzoo.interface.shown import escaped, facts_as_html, text_as_html
 from genzoo.interface.specs import DataSpec, GeneratorSpec, TrainOptions
 
 _watcher: ContextVar[Callable[[int, int], None] | None] = ContextVar("watcher", default=None)
@@ -72,6 +75,21 @@ class Generator(nn.Module, ABC):
     def device(self) -> torch.device:
         """Where the model's parameters, or its buffers, are."""
         return next(chain(self.parameters(), self.buffers()), torch.empty(0)).device
+
+    def _title(self) -> str:
+        parameters = sum(parameter.numel() for parameter in self.parameters())
+        of_run = "" if self.run is None else f" of run {self.run.name}"
+        name = self.spec.name if hasattr(self, "spec") else type(self).__name__
+        return f"model {name}{of_run}: {parameters:,} parameters on {self.device}"
+
+    def __repr__(self) -> str:
+        return f"<{self._title()}>"
+
+    def _repr_html_(self) -> str:
+        options = to_json(self.config) if is_dataclass(self.config) else {}
+        facts = facts_as_html({"data": self.data, **options})
+        modules = f"<details><summary>modules</summary>{text_as_html(nn.Module.__repr__(self))}</details>"
+        return f"<p><b>{escaped(self._title())}</b></p>{facts}{modules}"
 
     def labels_of(self, batch: Batch) -> Tensor | None:
         """What a conditional model learns of a batch besides its examples: the labels (B,); None for another model."""

@@ -112,9 +112,12 @@ class Modality(ABC, Generic[Samples]):
         return survey_of(dataset, dataset.spec(paths[0].resolve().stem))
 
     def take(self, data: object, options: TrainOptions, kept: Mapping[str, bytes], progress: Progress) -> Dataset:
-        """The data set of what the target of a `DatasetSpec` gave. As it stands, that must be a `Dataset`."""
+        """The data set of what the target of a `DatasetSpec` gave, or `genzoo.train(..., data=...)` was given in
+        memory. As it stands, that must be a `Dataset`. Raises `UsageError` for what is none."""
         if not isinstance(data, Dataset):
-            raise GenzooError(f"data {options.data!r} gave a {type(data).__name__}, not a genzoo.Dataset")
+            raise UsageError(
+                f"a {type(data).__name__} is no data set of modality {self.spec.name!r}: no genzoo.Dataset"
+            )
         return data
 
     def equip(self, model: Generator, kept: Mapping[str, bytes]) -> None:
@@ -142,6 +145,11 @@ class Modality(ABC, Generic[Samples]):
         gives."""
         index = permutation(seed, 0, dataset.count("test"))[:count]
         return self.samples_of(dataset.take("test", index, torch.device("cpu")), data)
+
+    def data_of(self, samples: object) -> DataSpec | None:
+        """What samples say themselves of the data that they are like, for `genzoo.show`; None if that is too little to
+        write them, or they are not of this modality."""
+        return None
 
     @abstractmethod
     def join(self, parts: Sequence[Samples], data: DataSpec) -> Samples:

@@ -1,8 +1,10 @@
-"""What others wrote: JSON, and what a terminal would obey. Imports nothing heavy."""
+"""What others wrote: JSON, and what a terminal would obey; and a line that is said. Imports nothing heavy."""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 from typing import Any
 
 
@@ -26,3 +28,13 @@ def printable(text: str, keep: str = "") -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
+
+
+def say(line: str) -> None:
+    """A line on standard error, as far as someone still reads it."""
+    try:
+        sys.stderr.write(printable(line, "\n") + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):  # the reader has gone, and what is said must not end what is done
+        if sys.stderr is sys.__stderr__:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,16 +46,33 @@ def write_picture(
 
 def write_plain(picture: Tensor, path: Path) -> Path:
     """Write a picture of real data, uint8 (C, H, W), as PNG without a word of being generated. Raises `GenzooError`."""
-    buffer = io.BytesIO()
-    _image(picture).save(buffer, "PNG")
-    return write_file(path, buffer.getvalue())
+    return write_file(path, as_png(picture, None))
 
 
-def as_png(picture: Tensor, facts: provenance.Facts) -> bytes:
-    """One picture, uint8 (C, H, W), as the content of a file."""
+def as_png(picture: Tensor, facts: provenance.Facts | None) -> bytes:
+    """One picture, uint8 (C, H, W), as the content of a file; without `facts` it does not say that it was generated."""
     buffer = io.BytesIO()
-    _save_png(_image(picture), buffer, facts)
+    if facts is None:
+        _image(picture).save(buffer, "PNG")
+    else:
+        _save_png(_image(picture), buffer, facts)
     return buffer.getvalue()
+
+
+def write_animation(
+    pictures: Sequence[Tensor], path: Path, facts: provenance.Facts, *, milliseconds: int, captions: Sequence[str] = ()
+) -> Path:
+    """Write pictures of one size, uint8 (C, H, W) with 1 or 3 channels, as a GIF that begins again when it ends; its
+    comment has the provenance. Each is shown for so many milliseconds, with a line below where there are `captions`.
+    Raises `GenzooError` if it cannot be written."""
+    frames = [_image(picture) for picture in pictures]
+    if captions:
+        frames = [_with_line(frame, text) for frame, text in zip(frames, captions, strict=True)]
+    buffer, text = io.BytesIO(), json.dumps(provenance.labels(facts))
+    frames[0].save(
+        buffer, "GIF", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0, comment=text.encode()
+    )
+    return write_file(path, buffer.getvalue())
 
 
 def tiled(pictures: Tensor, columns: int, *, gap: int, background: int = 0) -> Tensor:
@@ -106,11 +124,20 @@ def _save_png(image: Image.Image, buffer: io.BytesIO, facts: provenance.Facts, *
 
 def _with_label(image: Image.Image) -> Image.Image:
     """The picture with a strip below it that says what it is; the picture itself stays whole."""
-    size = max(10, min(image.size) // 16)
-    font = ImageFont.load_default(size)
-    text = LABEL if font.getlength(LABEL) + 4 <= image.width else "AI"
+    font = ImageFont.load_default(_line_height(image))
+    return _with_line(image, LABEL if font.getlength(LABEL) + 4 <= image.width else "AI")
+
+
+def _line_height(image: Image.Image) -> int:
+    return max(10, min(image.size) // 16)
+
+
+def _with_line(image: Image.Image, text: str) -> Image.Image:
+    """The picture with a strip below it that says a text."""
+    size = _line_height(image)
     whole = Image.new(image.mode, (image.width, image.height + size + 6), 0)
     whole.paste(image, (0, 0))
     fill = 255 if image.mode == "L" else (255, 255, 255)
+    font = ImageFont.load_default(size)
     ImageDraw.Draw(whole).text((image.width // 2, image.height + 2), text, fill=fill, font=font, anchor="ma")
     return whole

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from genzoo.interface.errors import GenzooError, UsageError, one_line, some_of
-from genzoo.interface.options import option
+from genzoo.interface.options import option, rows
+from genzoo.interface.shown import Shown, rows_as_html
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 MOST_STEPS = 10**9
@@ -137,8 +138,24 @@ def in_words(names: tuple[str, ...]) -> str:
     return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ModalitySpec:
+class Spec(Shown):
+    """What a plugin registers, as it shows itself."""
+
+    name: str
+    summary: str
+    kind: ClassVar[str]
+
+    def _title(self) -> str:
+        return f"{self.kind} {self.name}: {self.summary}"
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            key: getattr(self, key) for key in ("modality", "sources", "source", "unit", "better") if hasattr(self, key)
+        }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ModalitySpec(Spec):
     """A kind of data as a plugin registers it: images, texts, sounds, tables.
 
     Args:
@@ -157,6 +174,7 @@ class ModalitySpec:
             `genzoo new --modality NAME` begins with; empty: there is none.
     """
 
+    kind: ClassVar[str] = "modality"
     name: str
     summary: str
     target: str
@@ -190,12 +208,13 @@ TAGS = {  # what a model can say of itself that its methods and options do not
 }
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class GeneratorSpec:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class GeneratorSpec(Spec):
     """A model as a plugin registers it.
 
     Args:
-        target: names the class as `"package.module:Class"`; it is imported when a model is built, not before.
+        target: names the class as `"package.module:Class"`; it is imported when a model is built, not before. Of what
+            `genzoo.register` is given, it may be the class itself.
         config, sample_options: option dataclasses (`genzoo.option`).
         defaults: the training options (`steps`, `batch_size`, ...) that suit this model.
         presets: named sets of its own and training options.
@@ -212,10 +231,11 @@ class GeneratorSpec:
             step, and further steps change nothing), `density` (it has an exact likelihood).
     """
 
+    kind: ClassVar[str] = "model"
     name: str
     summary: str
     modality: str
-    target: str
+    target: str | type
     config: type = NoOptions
     sample_options: type = NoOptions
     defaults: Mapping[str, object] = field(default_factory=dict)
@@ -227,6 +247,14 @@ class GeneratorSpec:
     example_length: int | str = 1
     schedule: str = ""
 
+    def _facts(self) -> Mapping[str, object]:
+        values = {"modality": self.modality, "paper": self.paper, "presets": ", ".join(self.presets)}
+        return {**values, "next": f"genzoo.train({self.name!r})"}
+
+    def _repr_html_(self) -> str:
+        options = rows_as_html(("option", "default", "allowed", "what it does"), list(rows(self.config)))
+        return super()._repr_html_() + f"<details><summary>options</summary>{options}</details>"
+
     def check(self) -> None:
         """Raises `ValueError` saying what is wrong with this spec's name or tags. Its options are checked with those of
         its modality, when all plugins are known."""
@@ -235,8 +263,8 @@ class GeneratorSpec:
             raise ValueError(f"model {self.name!r} has a tag {strange[0]!r}; allowed are {', '.join(TAGS)}")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class DatasetSpec:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class DatasetSpec(Spec):
     """A data set as a plugin registers it.
 
     `target` names a function `load(data_dir: pathlib.Path)` that gives what the modality takes (`Modality.take`): a
@@ -246,6 +274,7 @@ class DatasetSpec:
     they compare by the same one on all machines; empty: each trains its own.
     """
 
+    kind: ClassVar[str] = "data set"
     name: str
     summary: str
     modality: str
@@ -259,10 +288,11 @@ class DatasetSpec:
         _check_name("data set", self.name)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class CommandSpec:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class CommandSpec(Spec):
     """A command that a plugin adds. `target` names a click command, imported when the command is called."""
 
+    kind: ClassVar[str] = "command"
     name: str
     summary: str
     target: str
@@ -272,8 +302,8 @@ class CommandSpec:
         _check_name("command", self.name)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class MetricSpec:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class MetricSpec(Spec):
     """A measure of a model as a plugin registers it.
 
     `target` names a function that is given the modality's subject (`genzoo.ImageSubject`, `genzoo.TextSubject`) and
@@ -287,6 +317,7 @@ class MetricSpec:
     people say of a run's samples). It may return None: there is nothing to say yet.
     """
 
+    kind: ClassVar[str] = "measure"
     name: str
     summary: str
     modality: str = ""
@@ -303,8 +334,8 @@ class MetricSpec:
             raise ValueError(f"measure {self.name!r} is better {self.better!r}; allowed is lower or higher")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class FeatureSpec:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class FeatureSpec(Spec):
     """Features to measure samples of a modality in, as a plugin registers them for `--features`.
 
     `target` names a function `load(dataset, data: genzoo.DataSpec, folder: pathlib.Path, progress)` that gives what the
@@ -313,6 +344,7 @@ class FeatureSpec:
     evaluation takes is else looked at before.
     """
 
+    kind: ClassVar[str] = "features"
     name: str
     summary: str
     modality: str
@@ -324,8 +356,8 @@ class FeatureSpec:
         _check_name("features", self.name)
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataSpec:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class DataSpec(Shown):
     """What a model may know of its data: all that is needed to size it, and to tell the data again.
 
     Attributes:
@@ -348,6 +380,15 @@ class DataSpec:
     fingerprint: str
     skipped: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def _title(self) -> str:
+        size = "x".join(map(str, self.shape))
+        return f"data {self.name}: {self.modality} {size}, {self.train_count:,} for training"
+
+    def _facts(self) -> Mapping[str, object]:
+        parts = {"validation": f"{self.validation_count:,}", "test": f"{self.test_count:,}"}
+        more = {"classes": some_of(self.classes, 20), "skipped": some_of(self.skipped), **self.extra}
+        return {**parts, **more, "fingerprint": self.fingerprint}
 
     def to_json(self) -> Json:
         """As JSON has it."""
@@ -385,8 +426,11 @@ def _check_name(kind: str, name: str) -> None:
         raise ValueError(f"{kind} name {name!r} is not lower-case letters, digits and single hyphens")
 
 
-def load_target(target: str, owner: str) -> Any:
-    """What `"package.module:name"` names. Raises `GenzooError` naming the `owner` if it cannot be imported."""
+def load_target(target: str | type, owner: str) -> Any:
+    """What `"package.module:name"` names, or what it is itself. Raises `GenzooError` naming the `owner` if it cannot be
+    imported."""
+    if not isinstance(target, str):
+        return target
     module, _, name = target.partition(":")
     try:
         return getattr(importlib.import_module(module), name)

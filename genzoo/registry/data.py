@@ -16,6 +16,19 @@ if TYPE_CHECKING:
     from genzoo.interface.dataset import Dataset, Progress
     from genzoo.interface.modality import DataSurvey
 
+IN_MEMORY = "<in memory>"  # in place of a name or a path: of data that Python gives as objects
+NAME_IN_MEMORY = "in-memory"  # of such data
+
+
+def is_in_memory(data: object) -> bool:
+    """Whether data are objects, and not a name or a path to them."""
+    return data is not None and not isinstance(data, (str, os.PathLike))
+
+
+def place_of(data: object) -> str:
+    """What the option `data` says of a name, of a path, or of data in memory."""
+    return IN_MEMORY if is_in_memory(data) else str(data)
+
 
 def list_datasets() -> list[DatasetSpec]:
     """The data sets of every installed plugin, by name."""
@@ -69,7 +82,7 @@ def locate(data: str, modality: ModalitySpec) -> DatasetSpec | tuple[Path, ...]:
 def with_whole_paths(training: TrainOptions, modality: ModalitySpec) -> TrainOptions:
     """Training options whose data are at whole paths, as a run may be gone on with from elsewhere. Raises
     `UsageError`."""
-    if isinstance(paths := locate(training.data, modality), tuple):
+    if training.data != IN_MEMORY and isinstance(paths := locate(training.data, modality), tuple):
         training = replace(training, data=",".join(str(path.resolve()) for path in paths))
     if training.data_dir is not None:
         training = replace(training, data_dir=str(Path(training.data_dir).expanduser().resolve()))
@@ -130,10 +143,17 @@ def survey(data: str, modality: str | None, progress: Progress) -> tuple[str, Da
 
 
 def open_data(
-    modality: ModalitySpec, options: TrainOptions, kept: Mapping[str, bytes], progress: Progress
+    modality: ModalitySpec,
+    options: TrainOptions,
+    kept: Mapping[str, bytes],
+    progress: Progress,
+    in_memory: object = None,
 ) -> tuple[Dataset, DataSpec]:
-    """The data that `options` ask for. `kept` is what a run keeps of them, empty for a new one. Raises `GenzooError` if
-    they cannot be had."""
+    """The data that `options` ask for. `kept` is what a run keeps of them, empty for a new one; `in_memory` are those
+    that are objects. Raises `GenzooError` if they cannot be had."""
+    if options.data == IN_MEMORY:
+        dataset = modality_of(modality.name).take(in_memory, options, kept, progress)
+        return dataset, dataset.spec(NAME_IN_MEMORY)
     located = locate(options.data, modality)
     reader = modality_of(modality.name)
     if not isinstance(located, DatasetSpec):

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import ModuleType
+from pathlib import Path
 
 from genzoo.interface.hookspecs import API_VERSION
 
@@ -15,9 +15,25 @@ GROUP = "genzoo"  # of entry points for plugin API 1; those for API N are in `ge
 CORE = "genzoo"  # the distribution whose plugins come first, and whose names others cannot take
 
 
+@dataclass(frozen=True)
+class PluginSource:
+    """What a plugin without a distribution is written in.
+
+    Attributes:
+        name: of the file, or "session" for what was typed.
+        sha256: of the text; None where that is not known.
+        path: of the file.
+    """
+
+    name: str
+    sha256: str | None
+    path: Path | None
+
+
 @dataclass
 class Plugin:
-    """One entry point: its name, its distribution, and what became of it.
+    """One entry point: its name, its distribution, and what became of it; or what `genzoo.register` was given, with
+    its `source`.
 
     `status` is "loaded", "blocked" or "failed"; `problems` says in words what is wrong, one text each; `seconds` is
     how long importing it and calling its hooks took; `error` is what it raised; `api` is the plugin API that it is for.
@@ -29,9 +45,10 @@ class Plugin:
     status: str = "loaded"
     problems: list[str] = field(default_factory=list)
     seconds: float = 0.0
-    module: ModuleType | None = None
+    module: object = None
     api: int = 1
     error: BaseException | None = None
+    source: PluginSource | None = None
 
 
 def installed() -> Iterator[tuple[Plugin, str]]:

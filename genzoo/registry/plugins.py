@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import re
 import sys
@@ -13,7 +12,6 @@ from functools import cache
 from importlib import import_module
 from itertools import chain
 from time import perf_counter
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -26,6 +24,7 @@ from genzoo.interface.specs import (
     DatasetSpec,
     FeatureSpec,
     GeneratorSpec,
+    Json,
     MetricSpec,
     ModalitySpec,
     load_target,
@@ -51,6 +50,7 @@ class Registry:
         self.metrics: Shelf[MetricSpec] = Shelf("measure")
         self.features: Shelf[FeatureSpec] = Shelf("features")
         self.loaded: dict[str, Modality[Any]] = {}  # modalities that were asked for
+        self.warned_of: set[tuple[str, str | None]] = set()  # owners of another source, and the source now
         self._shelves: dict[str, dict[type, Shelf[Any]]] = {
             "genzoo_modalities": {ModalitySpec: self.modalities},
             "genzoo_generators": {GeneratorSpec: self.generators},
@@ -105,7 +105,11 @@ class Registry:
 
     def _import(self, plugin: Plugin, target: str) -> list[AnySpec]:
         """What a plugin's hooks give. Raises whatever is wrong with it."""
-        module = import_module(target)
+        plugin.module = module = import_module(target)
+        return self.offered(module)
+
+    def offered(self, module: object) -> list[AnySpec]:
+        """What the hooks of a module, or of another object, give. Raises whatever is wrong with it."""
         _check_marks(module)
         specs: list[AnySpec] = []
         try:
@@ -121,8 +125,29 @@ class Registry:
         except BaseException:
             self._asked = _manager()  # pluggy does not let go of what it refused
             raise
-        plugin.module = module
         return specs
+
+    def add(self, plugin: Plugin, specs: list[AnySpec]) -> None:
+        """Take what a plugin of this session gives, in place of what one of the same name and source gave. Raises
+        `ValueError` or `TypeError` for what is not valid, or is called as what others give."""
+        for before in [
+            p for p in self.plugins if p.source and (p.name, p.distribution) == (plugin.name, plugin.distribution)
+        ]:
+            self.plugins.remove(before)
+            for shelves in self._shelves.values():
+                for shelf in shelves.values():
+                    shelf.remove(before)
+        for spec in specs:
+            shelf = self._shelf(spec)
+            for _, other, present in shelf:
+                if same_name(present, spec):
+                    raise ValueError(
+                        f"{shelf.kind} {spec.name!r} is taken by {other.distribution}; choose another name"
+                    )
+        self._check(plugin, specs)
+        self.plugins.append(plugin)
+        for spec in specs:
+            self._shelf(spec).add(plugin, spec)
 
     def _shelf(self, spec: AnySpec) -> Shelf[Any]:
         return next(shelves[type(spec)] for shelves in self._shelves.values() if type(spec) in shelves)
@@ -174,8 +199,8 @@ class Registry:
 
 SLOW = 0.5  # seconds that a plugin may take to load
 RESERVED_COMMANDS: set[str] = {
-    "list", "info", "train", "resume", "sample", "reconstruct", "interpolate", "walk", "export", "evaluate", "compare",
-    "runs", "show", "prune", "rm", "rename", "note", "plot", "cite",
+    "list", "info", "train", "resume", "sample", "reconstruct", "interpolate", "walk", "latent", "export", "evaluate",
+    "compare", "runs", "show", "prune", "rm", "rename", "note", "plot", "cite",
     "data", "plugins", "provenance", "new", "check", "install", "uninstall", "doctor",
 }  # fmt: skip
 RESERVED = ("preset", "like", "config", "set", "json", "help")  # names that no option of a training can have
@@ -227,9 +252,10 @@ def _names(text: str | None) -> set[str] | None:
     return None if text is None else {part.strip() for part in text.split(",") if part.strip()}
 
 
-def _check_marks(module: ModuleType) -> None:
-    for name, function in vars(module).items():
-        if not name.startswith("genzoo_") or not inspect.isfunction(function):
+def _check_marks(module: object) -> None:
+    for name in dir(module):
+        function: Any = getattr(module, name, None) if name.startswith("genzoo_") else None
+        if not callable(function):
             continue
         if not hasattr(function, "genzoo_impl"):
             raise UsageError(f"its function {name} is not marked @genzoo.hookimpl")
@@ -287,12 +313,41 @@ def _loaded(plugin: Plugin, spec: ModalitySpec) -> Modality[Any]:
     return modality
 
 
-def spec_of(model: str, distribution: str, owner: str) -> tuple[GeneratorSpec, Plugin]:
-    """A model as its plugin registers it now. Raises `UsageError` naming the `owner` if it does not."""
+def spec_of(model: str, distribution: str, owner: str, source: Json | None = None) -> tuple[GeneratorSpec, Plugin]:
+    """A model as its plugin registers it now; `source` is what a run says of one that no distribution gave. Raises
+    `UsageError` naming the `owner` if it does not."""
     for _, plugin, spec in registry().generators:
-        if spec.name == model and plugin.distribution == distribution:
+        if spec.name == model and plugin.distribution == distribution and source is None:
             return spec, plugin
+    if source is not None:
+        return _spec_of_source(model, source, owner)
     for plugin in registry().plugins:
         if plugin.distribution == distribution and plugin.status == "failed":
             raise UsageError(f"{owner} needs the plugin {distribution}, which failed: {'; '.join(plugin.problems)}")
     raise UsageError(f"{owner} needs the plugin {distribution} with model {model!r}; it is not installed")
+
+
+def _spec_of_source(model: str, source: Json, owner: str) -> tuple[GeneratorSpec, Plugin]:
+    """A model that was registered when `owner` was trained, as it is registered or installed now; it is warned of where
+    that is not the same."""
+    name, sha256 = str(source["name"]), source["sha256"]
+    entries = [(plugin, spec) for _, plugin, spec in registry().generators if spec.name == model]
+    for plugin, spec in entries:
+        now = None if plugin.source is None else plugin.source.sha256
+        if (now is None or now != sha256) and (owner, now) not in registry().warned_of:
+            registry().warned_of.add((owner, now))
+            text = f"{owner} was trained by another {model}, of {name} (SHA-256 {_short(sha256)}); this one is of"
+            text += f" {plugin.distribution} " + (
+                plugin.version if plugin.source is None else f"(SHA-256 {_short(now)})"
+            )
+            warnings.warn(text, GenzooWarning, stacklevel=4)
+        return spec, plugin
+    if source.get("file"):
+        give = f"give that file: genzoo --plugin {name}, or genzoo.register({name!r})"
+    else:
+        give = "run the cell that has it, and its genzoo.register(...)"
+    raise UsageError(f"{owner} is of model {model!r}, which {name} had (SHA-256 {_short(sha256)}); {give}")
+
+
+def _short(sha256: str | None) -> str:
+    return "unknown" if sha256 is None else sha256[:12]

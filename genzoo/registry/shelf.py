@@ -40,6 +40,10 @@ class Shelf(Generic[Spec]):
                 )
         self._entries.append((plugin, spec))
 
+    def remove(self, plugin: Plugin) -> None:
+        """Take what a plugin gave away again."""
+        self._entries = [(other, spec) for other, spec in self._entries if other is not plugin]
+
     def of_distribution(self, distribution: str, like: Spec) -> bool:
         """Whether a distribution gives the name of a spec already."""
         return any(plugin.distribution == distribution and same_name(spec, like) for plugin, spec in self._entries)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from genzoo.interface.specs import VALIDATION
 from genzoo.runs.folder import RunFolder
 
 Points = list[tuple[float, float]]
@@ -20,3 +21,12 @@ def curves(run: RunFolder, x: str = "step") -> dict[str, Points]:
             if is_measured(name):
                 points.setdefault(name, []).append((line[x], value))
     return points
+
+
+def both_parts(run: RunFolder) -> dict[str, dict[str, Points]]:
+    """By logged value, its curve in training and on validation data."""
+    both: dict[str, dict[str, Points]] = {}
+    for key, points in curves(run).items():
+        name = key.removeprefix(VALIDATION)
+        both.setdefault(name, {})["training" if name == key else "validation"] = points
+    return both

@@ -12,10 +12,11 @@ from typing import Any
 
 from genzoo.interface.errors import GenzooError, GenzooWarning, UsageError, unknown
 from genzoo.interface.options import to_json
+from genzoo.interface.shown import Listing
 from genzoo.interface.specs import Json, TrainOptions, check_file_name, in_words
-from genzoo.registry.data import with_whole_paths
+from genzoo.registry.data import IN_MEMORY, is_in_memory, place_of, with_whole_paths
 from genzoo.runs.folder import RUN, RunFolder, is_run, read_record, unwritable, was_run
-from genzoo.runs.manage import check_idle, listed
+from genzoo.runs.manage import FACTS, LISTED, check_idle, listed
 
 
 def runs_folder(runs_dir: str | None) -> Path:
@@ -71,8 +72,8 @@ def new_name(model: str, data: str, folder: Path) -> str:
     return name
 
 
-def list_runs(runs_dir: str | None = None, *, sort: str | None = None, where: str = "") -> list[RunFolder]:
-    """The runs in a folder, newest first. What cannot be read is left out.
+def list_runs(runs_dir: str | None = None, *, sort: str | None = None, where: str = "") -> Listing[RunFolder]:
+    """The runs in a folder, newest first; they show themselves as a table. What cannot be read is left out.
 
     Args:
         sort: what to go by instead, such as `seed` or a measure, the lowest first; `-` before it: the highest first.
@@ -81,7 +82,8 @@ def list_runs(runs_dir: str | None = None, *, sort: str | None = None, where: st
     Both take the names of `genzoo runs --columns`. Raises `UsageError` for others.
     """
     runs = runs_and_broken(runs_dir)[0]
-    return [run for run, _ in listed(runs, sort=sort, where=where)] if sort or where else runs
+    wanted = [run for run, _ in listed(runs, sort=sort, where=where)] if sort or where else runs
+    return Listing(wanted, lambda run: [{name: FACTS[name](run) for name in LISTED}])
 
 
 def runs_and_broken(runs_dir: str | None = None) -> tuple[list[RunFolder], dict[Path, str]]:
@@ -96,6 +98,12 @@ def runs_and_broken(runs_dir: str | None = None) -> tuple[list[RunFolder], dict[
         except OSError as error:  # of somebody else
             broken[path] = f"{path}: {error.strerror}"
     return sorted(runs, key=lambda run: str(run.record["started"]), reverse=True), broken
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The folders of runs in a folder, at any depth, but hidden ones."""
+    places = {file.parent.relative_to(folder) for file in folder.rglob(RUN)}
+    return [folder / place for place in sorted(places) if not any(part.startswith(".") for part in place.parts)]
 
 
 def runs_of_group(name: str, runs_dir: str | None = None) -> list[RunFolder]:
@@ -183,11 +191,12 @@ def find_record(run: str | Path | RunFolder, runs_dir: str | None) -> tuple[str,
     return folder.name, folder.record | {"training": to_json(folder.training)}
 
 
-def data_place(folder: RunFolder, data: str | None, data_dir: str | None) -> TrainOptions:
-    """The training options of a run, with the place of its data as it is now where it is given. Raises `UsageError` if
-    there are no data."""
-    changes: dict[str, Any] = {"data": data, "data_dir": data_dir}
+def data_place(folder: RunFolder, data: object, data_dir: str | None) -> TrainOptions:
+    """The training options of a run, with the place of its data as it is now where it is given; in memory they are
+    given anew each time. Raises `UsageError` if there are no data."""
+    changes: dict[str, Any] = {"data": None if data is None else place_of(data), "data_dir": data_dir}
     training = replace(folder.training, **{name: value for name, value in changes.items() if value is not None})
+    check_given(training, data, f"run {folder.name!r}")
     try:
         return with_whole_paths(training, folder.modality)
     except UsageError as error:
@@ -196,6 +205,20 @@ def data_place(folder: RunFolder, data: str | None, data_dir: str | None) -> Tra
         raise UsageError(
             f"the data of run {folder.name!r} are no longer at {training.data}; give --data where they are now"
         ) from error
+
+
+def check_given(training: TrainOptions, data: object, owner: str) -> None:
+    """Raises `UsageError` if the data of a training are objects that are not here."""
+    if training.data == IN_MEMORY and not is_in_memory(data):
+        raise UsageError(
+            f"the data of {owner} were given in memory, and are not kept; give them again: data=..., or --data with a"
+            " file of the same"
+        )
+
+
+def resume_call(name: str, data: str) -> str:
+    """What goes on with a run, as a person types it; `data` is the place of its data."""
+    return f"genzoo.resume({name!r}, data=...)" if data == IN_MEMORY else f"genzoo resume {name}"
 
 
 def exact_runs(runs: Sequence[str], runs_dir: str | None) -> list[RunFolder]:

@@ -31,7 +31,7 @@ from genzoo.interface.files import whole_folder, write_file, write_json, write_s
 from genzoo.interface.options import build, to_json
 from genzoo.interface.parsing import parse_json
 from genzoo.interface.provenance import sidecar
-from genzoo.interface.specs import DataSpec, GeneratorSpec, Json, ModalitySpec, TrainOptions
+from genzoo.interface.specs import DataSpec, GeneratorSpec, Json, ModalitySpec, TrainOptions, load_target
 from genzoo.interface.version import __version__
 from genzoo.registry.installed import Plugin
 from genzoo.registry.plugins import registry, spec_of
@@ -40,7 +40,7 @@ FORMAT = 2
 RUN, RESULT = "run.json", "result.json"
 MANIFEST, STATE, TENSORS = "manifest.json", "state.json", "state.safetensors"  # of a checkpoint, model/ and best/
 RESERVED = (
-    RUN, "metrics.jsonl", "run.lock", "show.png", "checkpoints", "model", "best", "samples", "evaluations",
+    RUN, "metrics.jsonl", "run.lock", "show.png", "show.gif", "checkpoints", "model", "best", "samples", "evaluations",
     "tensorboard", "trackers",
 )  # fmt: skip
 KEYS: dict[str, type | tuple[type, ...]] = {
@@ -132,8 +132,9 @@ class RunFolder:
         return bool(self.record["options"].get("conditional", False))
 
     def spec(self) -> tuple[GeneratorSpec, Plugin]:
-        """The model as its plugin registers it now. Raises `UsageError` if it does not."""
-        return spec_of(self.model, self.record["plugin"], f"run {self.name!r}")
+        """The model as its plugin registers it now; of one that no distribution gave (`genzoo.register`), it is warned
+        of where its source is another now. Raises `UsageError` if none does."""
+        return spec_of(self.model, self.record["plugin"], f"run {self.name!r}", self.record.get("source"))
 
     def class_number(self, label: str | int) -> int:
         """The position of a class by its name. Raises `UsageError` where the run has no such class, or none at all."""
@@ -172,6 +173,10 @@ class RunFolder:
     @property
     def overview_file(self) -> Path:
         return self.path / "show.png"
+
+    @property
+    def animation_file(self) -> Path:
+        return self.path / "show.gif"
 
     def evaluation_file(self, key: str) -> Path:
         """Where the result of an evaluation goes; beside it is what illustrates it."""
@@ -320,8 +325,17 @@ class RunFolder:
         finally:
             lock.release()
 
+    def to_rows(self) -> list[Json]:
+        """The logged lines as `pandas.DataFrame` takes them: `metrics`."""
+        return self.metrics()
+
     def __repr__(self) -> str:
-        return f"RunFolder({str(self.path)!r})"
+        steps = f"{self.progress:,} of {self.record['steps_total']:,} steps"
+        return f"<run {self.name}: {self.model} on {self.record['data_spec']['name']}, {self.status}, {steps}>"
+
+    def _repr_html_(self) -> str:
+        html: str = load_target("genzoo.runs.card:card", "a run")(self)  # which is made of what is here
+        return html
 
 
 def create(path: Path, record: Mapping[str, object], kept: Mapping[str, bytes]) -> RunFolder:

@@ -17,9 +17,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from genzoo.interface.specs import VALIDATION, Json
+from genzoo.interface.errors import UsageError
+from genzoo.interface.specs import Json
 from genzoo.registry.plugins import modality_of
-from genzoo.runs.curves import Points, curves, is_measured
+from genzoo.runs.curves import both_parts, is_measured
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.plot import COLORS
 
@@ -62,7 +63,7 @@ def _resumed(resume: Json) -> str:
 def picture(run: RunFolder) -> Tensor:
     """What was drawn while training, from first noise to last, above a curve of each logged value; uint8 (3, H, W)."""
     shown = evenly(run.training_samples())
-    both = _curves(run)
+    both = both_parts(run)
     lines = -(-len(both) // COLUMNS)
     figure = Figure(figsize=(15, 3.3 + 2.6 * lines), layout="constrained")
     FigureCanvasAgg(figure)
@@ -99,7 +100,7 @@ def draw_curves(run: RunFolder) -> str:
     style: Any = {**colours, "svg.fonttype": "none", "svg.hashsalt": "genzoo", "font.family": "sans-serif"}
     drawings = []
     with matplotlib.rc_context(style):
-        for name, parts in _curves(run).items():
+        for name, parts in both_parts(run).items():
             figure, buffer = Figure(figsize=(4.2, 2.6), layout="constrained"), io.StringIO()
             _plot(figure, {name: parts}, 1)
             figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(SVG_FACTS))
@@ -124,16 +125,21 @@ def _plot(figure: Any, both: Mapping[str, Mapping[str, Points]], columns: int = 
             axes.legend(fontsize=8, framealpha=0)
 
 
+def animation(run: RunFolder) -> tuple[list[Tensor], list[str]]:
+    """What was drawn while training, from the same random numbers each time: pictures, uint8 (C, H, W), and at which
+    step each. Raises `UsageError` where there are none, or these are no pictures."""
+    modality = modality_of(run.data_spec.modality)
+    previews = [(step, modality.preview(path)) for step, path in run.training_samples()]
+    pictures = [preview for _, preview in previews if isinstance(preview, Tensor)]
+    if len(pictures) < 2 or len({picture.shape for picture in pictures}) > 1:
+        raise UsageError(
+            f"run {run.name!r} has no pictures of its training to animate: {len(pictures)} of one size; train with"
+            " --sample-every"
+        )
+    return pictures, [f"step {step:,}" for step, _ in previews]
+
+
 def _excerpt(text: str) -> str:
     """The beginning of a text, as much as there is room for."""
     lines = [part for line in text.splitlines() for part in textwrap.wrap(line, WIDE) or [""]]
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in "\n".join(lines[:LONG]))
-
-
-def _curves(run: RunFolder) -> dict[str, dict[str, Points]]:
-    """By value, the points (step, value) of training and of validation."""
-    both: dict[str, dict[str, Points]] = {}
-    for key, points in curves(run).items():
-        name = key.removeprefix(VALIDATION)
-        both.setdefault(name, {})["training" if name == key else "validation"] = points
-    return both

@@ -20,6 +20,7 @@ from genzoo.registry.plugins import modality_of
 from genzoo.runs.data import load_data
 from genzoo.runs.find import find_run
 from genzoo.runs.folder import RunFolder
+from genzoo.runs.progress import Watched
 from genzoo.sampling.model import load
 
 BATCH = 64
@@ -69,7 +70,7 @@ def sample(
     weights: str = "best",
     device: str = "auto",
     runs_dir: str | None = None,
-    progress: Progress = silent,
+    progress: Progress | bool | None = None,
     **options: object,
 ) -> Any:
     """Draw samples from a run, or from a model that `load` gave.
@@ -84,7 +85,7 @@ def sample(
         label: the name of the class to draw, for a model trained with `conditional`, or several: sample i is of each in
             turn; None: of all.
         weights: as for `load`.
-        progress: called with ("sampling", done, n) while samples are drawn.
+        progress: as for `train`.
         options: the model's own sampling options, such as `temperature`.
 
     Returns:
@@ -100,9 +101,11 @@ def sample(
     model, classes = _model_and_classes(run, label, weights, device, runs_dir)
     sample_options: object = build(model.spec.sample_options, options, f"sampling {model.spec.name}")
     count = modality_of(model.spec.modality).spec.count if n is None else n
-    return draw(
-        model, count, seed=seed, options=sample_options, batch_size=batch_size, classes=classes, progress=progress
-    )
+    with Watched(progress) as watched:
+        return draw(
+            model, count, seed=seed, options=sample_options, batch_size=batch_size, classes=classes,
+            progress=watched.data,
+        )  # fmt: skip
 
 
 def real_samples(

@@ -30,7 +30,7 @@ def reconstruct(
     label: str | int | None = None,
     seed: int = 0,
     device: str = "auto",
-    data: str | None = None,
+    data: object = None,
     data_dir: str | None = None,
     runs_dir: str | None = None,
 ) -> tuple[Any, Any]:
@@ -43,7 +43,7 @@ def reconstruct(
             each.
         label: the class of these, for a model trained with `conditional`.
         seed: which.
-        data, data_dir: where the data are now, if not where they were; the run remembers it.
+        data, data_dir: as for `evaluate`.
 
     Returns:
         Two sets of samples as the modality has them: images in [0, 1], shape (n, C, H, W), on the CPU; fewer if the
@@ -74,7 +74,7 @@ def interpolate(
     label: str | int | None = None,
     seed: int = 0,
     device: str = "auto",
-    data: str | None = None,
+    data: object = None,
     data_dir: str | None = None,
     runs_dir: str | None = None,
 ) -> Any:
@@ -204,7 +204,7 @@ def _examples(
     examples: Tensor | Sequence[str | Path] | None,
     label: str | int | None,
     model: Generator,
-    data: str | None,
+    data: object,
     data_dir: str | None,
     *,
     pairs_of_a_class: bool = False,
@@ -240,7 +240,7 @@ def held_out(
     folder: RunFolder,
     n: int,
     seed: int,
-    data: str | None = None,
+    data: object = None,
     data_dir: str | None = None,
     *,
     pairs_of_a_class: bool = False,

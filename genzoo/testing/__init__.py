@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genzoo.interface.errors import GenzooError, Skip, UsageError, one_line, traceback_of, unknown
+from genzoo.interface.parsing import printable
 from genzoo.testing.case import Broken, Case
 from genzoo.testing.checks import CHECKS, Check
 
@@ -54,6 +55,10 @@ class Outcome:
     where: str = ""
     traceback: str = ""
     cause: str = ""
+
+    def __str__(self) -> str:
+        where = f" ({self.where})" if self.where else ""
+        return printable(f"{self.status:8} {self.check}" + (f": {self.reason}{where}" if self.reason else ""))
 
     @property
     def ok(self) -> bool:
@@ -132,7 +137,7 @@ def _place(error: BaseException, case: Case) -> str:
     """The innermost line of the plugin's own files that an error passed through."""
     import importlib.util
 
-    spec = importlib.util.find_spec(case.target.partition(".")[0])
+    spec = importlib.util.find_spec(case.target.partition(".")[0]) if case.target else None
     if spec is None or spec.origin is None:
         return ""
     package = Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin)

@@ -124,6 +124,8 @@ class Case:
     @cached_property
     def imported(self) -> Json:
         """What importing the plugin, and nothing else, brings along."""
+        if self.plugin.source is not None:
+            raise Skip("a model that is registered may import what it likes; a distribution may not")
         return self.child("import_plugin", self.target)
 
     # With torch
@@ -206,9 +208,14 @@ class Case:
     @cached_property
     def observed(self) -> Json:
         """What importing the model, sampling the run and another training do, seen from a process of its own."""
-        run, runs = self.run, self.folder / "observed"
+        run, runs, target = self.run, self.folder / "observed", self.spec.target
+        if (source := self.plugin.source) is not None:
+            if source.path is None:
+                raise Skip("no other process has a model that was typed; write it into a file, and register that")
+            target = str(source.path)
+        assert isinstance(target, str), "what a distribution gives names its class"
         options = {**self.tiny, **self.data, "runs_dir": str(runs), "name": "seen"}
-        return self.child("observe", self.spec.target, self.qualified, str(run.path), json.dumps(options))
+        return self.child("observe", target, self.qualified, str(run.path), json.dumps(options))
 
 
 def _plugin_of(model: str) -> tuple[Plugin, str, str]:
@@ -226,6 +233,8 @@ def _plugin_of(model: str) -> tuple[Plugin, str, str]:
         name = models[0] if len(models) == 1 else name
         if plugin.status == "blocked":
             raise UsageError(f"plugin {plugin.name!r} is left out by GENZOO_PLUGINS or GENZOO_BLOCK") from None
+    if plugin.source is not None:
+        return plugin, "" if plugin.source.path is None else plugin.source.path.stem, name
     targets = {(p.distribution, p.name): target for p, target in installed()}
     return plugin, targets[plugin.distribution, plugin.name], name
 

@@ -37,12 +37,16 @@ def observe(target: str, model: str, run: str, options: str) -> dict[str, object
     """Import a model and see whether global state changed; sample a run; train, and note what is written or called."""
     import torch
 
+    from genzoo.registry.session import register
     from genzoo.sampling.draw import sample
     from genzoo.testing.check import digest
     from genzoo.training.train import train
 
     before = _state(torch)
-    importlib.import_module(target.partition(":")[0])
+    if target.endswith(".py"):
+        register(target)
+    else:
+        importlib.import_module(target.partition(":")[0])
     after = _state(torch)
     changed = [name for name in before if before[name] != after[name]]
     drawn = digest(sample(run, 2, seed=5, weights="last", device="cpu"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -16,7 +16,7 @@ from torch import Tensor
 from genzoo.interface.dataset import Batch, Dataset, Part, Progress, Share, silent, to_device
 from genzoo.interface.errors import UsageError
 from genzoo.interface.specs import DataSpec
-from genzoo.text.sources import Survey, survey
+from genzoo.text.sources import END, Survey, role_token, survey
 from genzoo.text.tokens import Tokenizer
 
 TEST = 0.1  # of the characters, the last
@@ -87,6 +87,11 @@ def text_of(result: Survey, pieces: Callable[[], Iterator[str]]) -> TextData:
     return TextData(
         pieces=again, characters=result.characters, fingerprint=result.fingerprint, alphabet=result.alphabet
     )
+
+
+def special_tokens(roles: Collection[str]) -> tuple[str, ...]:
+    """The texts that are a token each where there are conversations with these roles; none without."""
+    return (*(role_token(role) for role in sorted(roles)), END) if roles else ()
 
 
 def _whole(text: str) -> Iterator[str]:

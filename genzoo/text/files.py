@@ -18,8 +18,8 @@ from genzoo.interface.errors import GenzooError
 from genzoo.interface.files import write_folder
 from genzoo.registry.data import data_folder
 from genzoo.text import TextTrainOptions
-from genzoo.text.data import TOKENIZER_FILE, TextData, TokenData, text_of
-from genzoo.text.sources import END, find, in_words, role_token
+from genzoo.text.data import TOKENIZER_FILE, TextData, TokenData, special_tokens, text_of
+from genzoo.text.sources import find, in_words
 from genzoo.text.tokens import Tokenizer, make
 
 Tokens = npt.NDArray[np.integer]
@@ -45,11 +45,10 @@ def load_text(paths: tuple[Path, ...], options: TextTrainOptions, progress: Prog
     sources = find(paths, options)
     text = text_of(sources.survey(progress), sources.pieces)
     left_out = f"; left out: {in_words(sources.left_out)}" if sources.left_out else ""
-    special = (*(role_token(role) for role in sorted(sources.roles)), END) if sources.roles else ()
     return replace(
         text,
         origin=f"{len(sources.files):,} file{'s' if len(sources.files) > 1 else ''}{left_out}",
-        special_tokens=special,
+        special_tokens=special_tokens(sources.roles),
     )
 
 

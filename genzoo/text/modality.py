@@ -19,9 +19,10 @@ from genzoo.interface.modality import Modality, SampleSpace
 from genzoo.interface.randomness import derive_seed
 from genzoo.interface.specs import DataSpec, TrainOptions, WriteOptions
 from genzoo.text import TextTrainOptions
-from genzoo.text.data import TOKENIZER_FILE, TextData, TokenData, windows
+from genzoo.text.data import TOKENIZER_FILE, TokenData, windows
 from genzoo.text.files import load_text, token_data
 from genzoo.text.measures import passages_like
+from genzoo.text.memory import text_data
 from genzoo.text.reference import CHARACTERS, LENGTH, TextReference, first, text_reference
 from genzoo.text.sources import END, role_token
 from genzoo.text.tokens import Tokenizer
@@ -43,9 +44,7 @@ class TextModality(Modality[list[str]]):
 
     def take(self, data: object, options: TrainOptions, kept: Mapping[str, bytes], progress: Progress) -> TokenData:
         assert isinstance(options, TextTrainOptions), "the modality's own options are given"
-        if not isinstance(data, TextData):
-            raise GenzooError(f"data {options.data!r} gave a {type(data).__name__}, not a genzoo.TextData")
-        return token_data(data, options, kept, progress)
+        return token_data(text_data(data, options.text_field, progress), options, kept, progress)
 
     def equip(self, model: Generator, kept: Mapping[str, bytes]) -> None:
         model.tokenizer = Tokenizer(kept[TOKENIZER_FILE].decode())  # type: ignore[assignment]
@@ -68,6 +67,13 @@ class TextModality(Modality[list[str]]):
         text = first(dataset.text.part("test"), CHARACTERS)
         rng = np.random.default_rng(derive_seed(seed, "real samples"))
         return passages_like(text, [lengths[number % len(lengths)] for number in range(count)], rng)
+
+    def data_of(self, samples: object) -> DataSpec | None:
+        if not isinstance(samples, list) or not samples or not all(isinstance(text, str) for text in samples):
+            return None
+        return DataSpec(
+            name="", modality="text", shape=(0,), train_count=0, validation_count=0, test_count=0, fingerprint=""
+        )
 
     def join(self, parts: Sequence[list[str]], data: DataSpec) -> list[str]:
         return [text for part in parts for text in part]

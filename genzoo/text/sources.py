@@ -11,7 +11,7 @@ import hashlib
 import io
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -154,14 +154,7 @@ class Sources:
                 raise GenzooError(f"{path}, line {number}: no JSON") from None
             if not isinstance(row, dict):
                 raise GenzooError(f"{path}, line {number}: no JSON object, but a {type(row).__name__}")
-            if name not in row and MESSAGES in row:
-                text = self._conversation(row[MESSAGES], f"{path}, line {number}")
-            elif isinstance(row.get(name), str):
-                text = row[name] + "\n\n"
-            else:
-                raise _no_field(f"{path}, line {number}", name, [key for key in row if isinstance(row[key], str)])
-            encoded(text, f"{path}, line {number}")
-            yield text
+            yield text_of_row(row, name, f"{path}, line {number}", self.roles)
 
     def _columns(self, file: TextIO, path: Path) -> Iterator[str]:
         name, reader = self.options.text_field, csv.DictReader(file)
@@ -173,15 +166,29 @@ class Sources:
         except csv.Error as error:
             raise GenzooError(f"{path}, line {reader.line_num}: no CSV: {error}") from None
 
-    def _conversation(self, messages: Any, where: str) -> str:
-        text = ""
-        for message in messages if isinstance(messages, list) else [None]:
-            role, content = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
-            if not isinstance(role, str) or not role.isidentifier() or not isinstance(content, str):
-                raise GenzooError(f"{where}: {MESSAGES!r} is no list of objects with a 'role' and a 'content' of text")
-            self.roles.add(role)
-            text += role_token(role) + content + END
-        return text + "\n"
+
+def text_of_row(row: Mapping[str, Any], name: str, where: str, roles: set[str]) -> str:
+    """The text in the field of a row, or the conversation that it holds, with an empty line behind; the roles of that
+    are added to `roles`. Raises `GenzooError`, which begins with `where`, for a row without."""
+    if name not in row and MESSAGES in row:
+        text = _conversation(row[MESSAGES], where, roles)
+    elif isinstance(row.get(name), str):
+        text = row[name] + "\n\n"
+    else:
+        raise _no_field(where, name, [key for key in row if isinstance(row[key], str)])
+    encoded(text, where)
+    return text
+
+
+def _conversation(messages: Any, where: str, roles: set[str]) -> str:
+    text = ""
+    for message in messages if isinstance(messages, list) else [None]:
+        role, content = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
+        if not isinstance(role, str) or not role.isidentifier() or not isinstance(content, str):
+            raise GenzooError(f"{where}: {MESSAGES!r} is no list of objects with a 'role' and a 'content' of text")
+        roles.add(role)
+        text += role_token(role) + content + END
+    return text + "\n"
 
 
 _surveyed: dict[tuple[object, ...], tuple[Survey, frozenset[str]]] = {}  # the last one, and the roles in it

@@ -19,6 +19,7 @@ from genzoo.interface.randomness import random_state, restore_random_state
 from genzoo.interface.specs import VALIDATION
 from genzoo.registry.plugins import modality_of
 from genzoo.runs import checkpoint
+from genzoo.runs.find import resume_call
 from genzoo.sampling.draw import draw, labels_of_samples
 from genzoo.training.logbook import NotFinite
 from genzoo.training.run import Engine, TrainingRun
@@ -85,7 +86,8 @@ class Between(Engine):
             self._log_between()
             self.save()
         raise Interrupted(
-            f"stopped after step {run.step} of {run.steps_total}, all saved; go on with: genzoo resume {run.name}",
+            f"stopped after step {run.step} of {run.steps_total}, all saved; go on with:"
+            f" {resume_call(run.name, run.options.data)}",
             128 + number,
         )
 

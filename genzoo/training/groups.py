@@ -10,11 +10,12 @@ from typing import Any
 from genzoo.interface.dataset import Progress, silent
 from genzoo.interface.errors import Diverged, GenzooError, Interrupted, UsageError
 from genzoo.interface.options import build, to_json
-from genzoo.registry.data import locate
+from genzoo.registry.data import IN_MEMORY, NAME_IN_MEMORY, locate
 from genzoo.runs.find import data_place, find_run, new_name, runs_folder
 from genzoo.runs.folder import RunFolder, is_run
 from genzoo.runs.groups import NOT_COMPARED, Group, seeds_of
 from genzoo.runs.manage import remove
+from genzoo.runs.progress import Watched
 from genzoo.training.plan import Plan, plan, plan_resume
 from genzoo.training.train import carry_out
 
@@ -30,7 +31,7 @@ def train_seeds(
     config: str | None = None,
     settings: Mapping[str, object] | None = None,
     watchers: Sequence[object] = (),
-    progress: Progress = silent,
+    progress: Progress | bool | None = None,
     **options: object,
 ) -> list[RunFolder]:
     """Train a model once for each of several seeds, one after another: a group of runs.
@@ -50,7 +51,8 @@ def train_seeds(
         What `train` does. A run that diverges does not keep the others from being trained; it is raised at the end.
     """
     planned = plan_group(model, seeds, options, settings=settings, config_file=config, preset=preset, like=like)
-    return carry_out_group(planned, watchers, progress)
+    with Watched(progress) as watched:
+        return carry_out_group(planned, [*watchers, *watched.watchers], watched.data)
 
 
 def plan_group(
@@ -75,7 +77,7 @@ def plan_group(
 
 def plan_rest(
     runs: Sequence[RunFolder], *, steps: int | None, device: str | None, threads: int | None,
-    data: str | None = None, data_dir: str | None = None, shorten: bool = False, accept_changes: bool = False,
+    data: object = None, data_dir: str | None = None, shorten: bool = False, accept_changes: bool = False,
 ) -> list[Plan | RunFolder]:  # fmt: skip
     """What is left of a group that has these runs, with what is to differ; see `resume`. Raises `UsageError` if nothing
     is."""
@@ -86,7 +88,7 @@ def plan_rest(
     training = replace(training, runs_dir=str(folder), **{k: v for k, v in changes.items() if v is not None})
     config: object = build(spec.config, like.record["options"], spec.name)
     parent = None if training.init_from is None else find_run(training.init_from)
-    model = Plan(spec, plugin, like.record.get("preset"), config, training, group=group, parent=parent)
+    model = Plan(spec, plugin, like.record.get("preset"), config, training, group=group, parent=parent, in_memory=data)
     changes |= {"data": data, "data_dir": data_dir, "shorten": shorten, "accept_changes": accept_changes}
     planned = [_of_seed(model, seed, folder, changes) for seed in group.seeds]
     if all(isinstance(each, RunFolder) for each in planned):
@@ -107,7 +109,8 @@ def _of_seed(model: Plan, seed: int, folder: Path, changes: Mapping[str, Any] | 
         if run.status == "finished" and (steps is None or steps == run.step):
             return run
         if run.checkpoints() or run.is_held():
-            return plan_resume(run, **(changes or dict.fromkeys(("steps", "device", "threads"))))
+            again = {**dict.fromkeys(("steps", "device", "threads")), "data": model.in_memory}
+            return plan_resume(run, **(changes or again))
         remove(run)  # it was stopped before its first checkpoint
     return replace(model, training=replace(model.training, seed=seed, name=path.name))
 
@@ -130,6 +133,8 @@ def _check_same(run: RunFolder, model: Plan) -> None:
 
 
 def _new_name(planned: Plan, folder: Path) -> str:
+    if planned.training.data == IN_MEMORY:
+        return new_name(planned.spec.name, NAME_IN_MEMORY, folder)
     paths = locate(planned.training.data, planned.modality)
     data = paths[0].stem if isinstance(paths, tuple) else planned.training.data
     return new_name(planned.spec.name, data, folder)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from genzoo.interface.errors import GenzooWarning, UsageError, unknown
 from genzoo.interface.options import build, normalise, options_of, read_toml
+from genzoo.interface.shown import Listing
 from genzoo.interface.specs import MOST_STEPS, DataSpec, GeneratorSpec, Json, ModalitySpec, TrainOptions, load_target
-from genzoo.registry.data import locate, with_whole_paths
+from genzoo.registry.data import IN_MEMORY, locate, place_of, with_whole_paths
 from genzoo.registry.installed import Plugin
 from genzoo.registry.plugins import registry
 
@@ -38,7 +39,8 @@ class Origin:
 class Plan:
     """A training with every option decided: the model's own in `config`, the others in `training`. `folder` is that of
     a run which goes on, None for a new one; `like` is what a new one does again, `parent` whose weights it begins with,
-    and it may be of a `group`. `edits` are the options that were edited in its `run.json` and accepted."""
+    and it may be of a `group`. `edits` are the options that were edited in its `run.json` and accepted, `in_memory` the
+    data where they are objects."""
 
     spec: GeneratorSpec
     plugin: Plugin
@@ -50,6 +52,7 @@ class Plan:
     group: Group | None = None
     like: Origin | None = None
     parent: RunFolder | None = None
+    in_memory: object = None
 
     @property
     def modality(self) -> ModalitySpec:
@@ -74,9 +77,17 @@ class Plan:
         return steps
 
 
-def list_models() -> list[GeneratorSpec]:
-    """The models of every installed plugin, by name."""
-    return [spec for _, _, spec in registry().generators]
+def list_models() -> Listing[GeneratorSpec]:
+    """The models of every installed plugin, and those that were registered, by name; they show themselves as a
+    table."""
+    plugins = {id(spec): plugin for _, plugin, spec in registry().generators}
+
+    def rows_of(spec: GeneratorSpec) -> list[Json]:
+        plugin = plugins[id(spec)]
+        source = f"{plugin.distribution} {plugin.version}".strip()
+        return [{"model": spec.name, "modality": spec.modality, "plugin": source, "summary": spec.summary}]
+
+    return Listing([spec for _, _, spec in registry().generators], rows_of)
 
 
 def plan(
@@ -98,9 +109,11 @@ def plan(
             raise UsageError(f"--like and --config {config_file} both say which run to train again; give one")
         like, config_file = config_file, None
     file = read_toml(config_file) if config_file else {}
-    settings = dict(settings or {})
+    settings, in_memory = dict(settings or {}), options.get("data")
+    if in_memory is not None:
+        options = {**options, "data": place_of(in_memory)}
     asked = {normalise(name): value for layer in (file, settings, options) for name, value in layer.items()}
-    from genzoo.runs.find import check_writable, find_record, find_run, runs_folder
+    from genzoo.runs.find import check_given, check_writable, find_record, find_run, runs_folder
     from genzoo.runs.folder import check_free
 
     runs_dir = cast(str | None, asked.get("runs_dir"))
@@ -126,7 +139,8 @@ def plan(
         values["init_from"] = str(parent.path)
     if record is not None and preset is None:
         preset = record.get("preset")
-    decided = Plan(spec, plugin, preset, *_sorted(spec, values), parent=parent)
+    decided = Plan(spec, plugin, preset, *_sorted(spec, values), parent=parent, in_memory=in_memory)
+    check_given(decided.training, in_memory, f"run {origin_name!r}" if origin_name else "this training")
     training = _at_whole_paths(decided, origin_name)
     if training.init_from is not None and parent is None:  # of the run that it is like
         decided = replace(decided, parent=find_run(training.init_from, runs_dir))
@@ -179,7 +193,7 @@ def plan_resume(
     steps: int | None,
     device: str | None,
     threads: int | None,
-    data: str | None = None,
+    data: object = None,
     data_dir: str | None = None,
     shorten: bool = False,
     accept_changes: bool = False,
@@ -216,7 +230,7 @@ def plan_resume(
         _warn_of_length(folder, spec, planned, training.steps)
     owner = f"{spec.name} ({plugin.distribution} {plugin.version})"
     config: object = build(spec.config, folder.record["options"], owner)
-    return Plan(spec, plugin, folder.record.get("preset"), config, training, folder, edits)
+    return Plan(spec, plugin, folder.record.get("preset"), config, training, folder, edits, in_memory=data)
 
 
 def in_words(edits: Mapping[str, str]) -> str:
@@ -258,5 +272,9 @@ def _sorted(spec: GeneratorSpec, values: dict[str, object]) -> tuple[object, Tra
 
 def _check_data(training: TrainOptions, modality: ModalitySpec) -> None:
     """Let the modality look at files. Raises `GenzooError` for what cannot be read."""
-    if modality.check_data and isinstance(paths := locate(training.data, modality), tuple):
+    if (
+        modality.check_data
+        and training.data != IN_MEMORY
+        and isinstance(paths := locate(training.data, modality), tuple)
+    ):
         load_target(modality.check_data, f"modality {modality.name!r}")(paths, training)

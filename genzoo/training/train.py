@@ -17,12 +17,14 @@ from genzoo.interface.generator import Generator
 from genzoo.interface.options import to_json
 from genzoo.interface.randomness import derive_seed, seed_everything
 from genzoo.interface.specs import DataSpec, Json, TrainOptions
-from genzoo.registry.data import open_data
+from genzoo.registry.data import IN_MEMORY, open_data
+from genzoo.registry.installed import Plugin
 from genzoo.registry.plugins import registry
 from genzoo.runs import checkpoint
 from genzoo.runs.data import check_same_data
 from genzoo.runs.find import find_run, new_name, runs_folder
 from genzoo.runs.folder import RunFolder, create
+from genzoo.runs.progress import Watched
 from genzoo.sampling.model import build_model, class_of
 from genzoo.training.between import Between, stop_signals
 from genzoo.training.environment import environment, warn_of_changes
@@ -40,7 +42,7 @@ def train(
     config: str | None = None,
     settings: Mapping[str, object] | None = None,
     watchers: Sequence[object] = (),
-    progress: Progress = silent,
+    progress: Progress | bool | None = None,
     **options: object,
 ) -> RunFolder:
     """Train a model.
@@ -55,8 +57,12 @@ def train(
         config: a TOML file of options, or a `run.json`, which is `like`.
         settings: options with less weight than `options`, as `--set` on the command line.
         watchers: objects with any of the methods `genzoo_run_started/logged/saved/ended`.
-        progress: called with (what, done, total) while the data are read, and of what is done behind the last step.
+        progress: whether it is shown how far it is: True, also on standard error; None, in a notebook alone; or what is
+            called with (what, done, total) while the data are read, and of what is done behind the last step.
         **options: the model's own options and those every training has, as `genzoo train MODEL --help` lists them.
+            `data` may also be in memory, as the modality takes it: of images an array or tensor, (images, labels), a
+            dictionary of arrays as in an `.npz`, a torch `Dataset` or a `datasets.Dataset`; of text a list of strings
+            or such a data set. The run does not keep them.
 
     Returns:
         The run: its folder, options and metrics. `load` makes a model of it.
@@ -68,7 +74,8 @@ def train(
         GenzooError: data that cannot be read, a folder that cannot be written.
     """
     planned = plan(model, options, settings=settings, config_file=config, preset=preset, like=like)
-    return carry_out(planned, watchers, progress)
+    with Watched(progress) as watched:
+        return carry_out(planned, [*watchers, *watched.watchers], watched.data)
 
 
 def resume(
@@ -79,11 +86,11 @@ def resume(
     device: str | None = None,
     threads: int | None = None,
     accept_changes: bool = False,
-    data: str | None = None,
+    data: object = None,
     data_dir: str | None = None,
     runs_dir: str | None = None,
     watchers: Sequence[object] = (),
-    progress: Progress = silent,
+    progress: Progress | bool | None = None,
 ) -> RunFolder:
     """Go on with a run from its newest whole checkpoint.
 
@@ -95,7 +102,8 @@ def resume(
         steps: a new total, to train further than was planned; or with `shorten` less far.
         device, threads: as for `train`, where they should differ.
         accept_changes: go on with options that were edited in `run.json`, such as the learning rate; it will say so.
-        data, data_dir: where the data are now, if not where they were; the run remembers it.
+        data, data_dir: where the data are now, if not where they were, and the run remembers it; or the data
+            themselves, which are needed again where they were given in memory.
 
     Raises:
         UsageError: there is no such run, or nothing to do, or `run.json` was edited.
@@ -106,7 +114,8 @@ def resume(
         folder, steps=steps, shorten=shorten, device=device, threads=threads, data=data, data_dir=data_dir,
         accept_changes=accept_changes,
     )  # fmt: skip
-    return carry_out(planned, watchers, progress)
+    with Watched(progress) as watched:
+        return carry_out(planned, [*watchers, *watched.watchers], watched.data)
 
 
 def carry_out(planned: Plan, watchers: Sequence[object] = (), progress: Progress = silent) -> RunFolder:
@@ -133,10 +142,10 @@ def _data(planned: Plan, processes: Processes, progress: Progress) -> tuple[Data
     origin = planned.folder or planned.parent
     kept = {} if origin is None else origin.kept()
     if processes.is_main:
-        data = open_data(planned.modality, planned.training, kept, progress)
+        data = open_data(planned.modality, planned.training, kept, progress, planned.in_memory)
     kept = processes.from_main(dict(data[0].kept()) if processes.is_main else kept)
     if not processes.is_main:
-        data = open_data(planned.modality, planned.training, kept, progress)
+        data = open_data(planned.modality, planned.training, kept, progress, planned.in_memory)
     return data
 
 
@@ -174,7 +183,8 @@ def _resumed(planned: Plan, dataset: Dataset, data: DataSpec, processes: Process
     if processes.is_main:
         folder.remove_leftovers()
         folder.cut_metrics(int(resumed.state["logbook"]["line"][0]))  # a line of the stop itself is written anew
-        folder.remember(training)
+        if training.data != IN_MEMORY:
+            folder.remember(training)
         resumes = [
             *folder.record.get("resumes", []),
             {"when": _now(), "from_step": resumed.step, "to_step": resumed.step, "changes": changes},
@@ -257,6 +267,7 @@ def _record(
     return {
         "model": planned.spec.name,
         "plugin": planned.plugin.distribution,
+        "source": _source(planned.plugin),
         "preset": planned.preset,
         "group": None if planned.group is None else {"name": planned.group.name, "seeds": list(planned.group.seeds)},
         "like": None if planned.like is None else planned.like.name,
@@ -277,6 +288,12 @@ def _record(
         "process": os.getpid(),
         "environment": environment(planned.plugin.distribution, processes),
     }
+
+
+def _source(plugin: Plugin) -> Json | None:
+    """What a plugin without a distribution is written in, and whether that is a file."""
+    source = plugin.source
+    return None if source is None else {"name": source.name, "sha256": source.sha256, "file": source.path is not None}
 
 
 def _now() -> str:

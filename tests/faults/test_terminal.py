@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 import genzoo.cli
-from genzoo.cli import output, progress
+from genzoo.cli import output
 from genzoo.evaluation import report
+from genzoo.interface import parsing
+from genzoo.runs import terminal
 
 RAW = "x\x1b]0;title\x07\n\rEND\x9b31m\u202e"
 OBEYED = {chr(code) for code in (*range(32), *range(127, 160))} | {"\u202e"}
@@ -27,7 +29,7 @@ def test_a_line_stays_one_line(capsys):
     output.show(output.printable(RAW))
     output.show(Path(RAW.replace("\n", "")))
     output.show(output.table([("A", "B"), (RAW, "b")]))
-    output.say(RAW.replace("\n", ""))
+    parsing.say(RAW.replace("\n", ""))
     printed = capsys.readouterr()
     assert not (set(printed.out + printed.err) - {"\n"}) & OBEYED
     assert printed.out.count("\n") == 4
@@ -51,7 +53,7 @@ def test_a_page_and_markdown_hold_none_of_it():
 def test_a_narrow_terminal_shows_how_far_a_training_is(monkeypatch, capsys, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TERM", "xterm")
-    display = progress.bar()
+    display = terminal.bar()
     monkeypatch.setattr(display._progress, "start", lambda: None)  # which would draw at its own times
     run = SimpleNamespace(
         dataset=SimpleNamespace(summary=str), memory=None, name="vae-mnist-5k-20261124-120825", steps_total=2500, step=7

@@ -1,16 +1,13 @@
-"""What a person sees while something runs: a bar on a terminal, plain lines elsewhere. Both only watch."""
+"""What a terminal shows while something runs: a bar, or plain lines where there is none. Both only watch."""
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from genzoo.cli.output import say
-from genzoo.interface.parsing import printable
+from genzoo.interface.parsing import printable, say
 from genzoo.interface.specs import VALIDATION
 from genzoo.runs.curves import is_measured
 
@@ -30,26 +27,6 @@ class Display(Protocol):
     def data(self, activity: str, done: int, total: int) -> None: ...
 
     def close(self) -> None: ...
-
-
-class Watched:
-    """The progress display of what takes long, closed whatever happens; silent on all but the first process."""
-
-    def __enter__(self) -> Watched:
-        self._watcher: Display | None = None
-        if os.environ.get("RANK", "0") == "0":
-            self._watcher = bar() if sys.stderr.isatty() else PlainLines()
-        self.watchers = [self._watcher] if self._watcher else []
-        return self
-
-    def data(self, activity: str, done: int, total: int) -> None:
-        """A `Progress`: data are being read, or samples drawn."""
-        if self._watcher:
-            self._watcher.data(activity, done, total)
-
-    def __exit__(self, *_: object) -> None:
-        if self._watcher:
-            self._watcher.close()
 
 
 def name_and_unit(activity: str) -> tuple[str, str]:
