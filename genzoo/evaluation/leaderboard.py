@@ -11,11 +11,11 @@ from genzoo.evaluation.report import number
 from genzoo.evaluation.result import Evaluation
 from genzoo.evaluation.time_left import TimeLeft
 from genzoo.interface.dataset import Progress
-from genzoo.interface.errors import GenzooError, UsageError
+from genzoo.interface.errors import GenzooError, UsageError, unknown
 from genzoo.interface.options import build, options_of
 from genzoo.interface.specs import TrainOptions
 from genzoo.registry.data import IN_MEMORY, is_in_memory, place_of, with_whole_paths
-from genzoo.registry.plugins import modality_of
+from genzoo.registry.plugins import modality_of, registry
 from genzoo.runs.find import runs_in
 from genzoo.runs.folder import RunFolder
 from genzoo.sampling.draw import draw
@@ -76,6 +76,9 @@ def leaderboard(
     left_out = {name: run for name, run in entries if isinstance(run, str)}
     if not opened:
         raise UsageError(f"{folder} has no run that can be read" + "".join(f"; {why}" for why in left_out.values()))
+    known = [spec.name for _, spec in registry().metrics.of_modality(opened[0].data_spec.modality)]
+    if strange := [name for name in measures if name not in known]:
+        raise unknown("measure", strange[0], known)
     samplings = {run: Sampling(run.spec()[0].sample_options(), batch_size, device) for run in opened}
     reading = _reading(opened[0], data, data_dir)
     held = HeldOut(samplings, n, seed, features, TimeLeft(progress), data, data_dir, reading=reading)
@@ -97,10 +100,8 @@ def leaderboard(
         results.append(replace(result, run=name))
     if not results:
         raise UsageError("; ".join(f"{name}: {why}" for name, why in left_out.items()))
-    known = list(dict.fromkeys(m.name for result in results for m in result.measures))
-    if strange := [name for name in measures if name not in known]:
-        raise UsageError(f"no run has the measure {strange[0]!r}; there is {', '.join(known)}")
-    columns = list(measures) or known[:3]
+    measured = list(dict.fromkeys(m.name for result in results for m in result.measures))
+    columns = list(measures) or measured[:3]
     return Leaderboard(sorted(results, key=lambda result: _rank(result, columns[0])), left_out, columns)
 
 
