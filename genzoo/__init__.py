@@ -130,11 +130,11 @@ if TYPE_CHECKING:
     from genzoo.sampling.latents import reconstruct as reconstruct
     from genzoo.sampling.latents import walk as walk
     from genzoo.sampling.model import load as load
-    from genzoo.sampling.write import write_samples as write_samples
     from genzoo.sampling.plane import LatentPlane as LatentPlane
     from genzoo.sampling.plane import latent as latent
     from genzoo.sampling.view import View as View
     from genzoo.sampling.view import show as show
+    from genzoo.sampling.write import write_samples as write_samples
     from genzoo.text import TextTrainOptions as TextTrainOptions
     from genzoo.text import TextWriteOptions as TextWriteOptions
     from genzoo.text.data import TextBatch as TextBatch

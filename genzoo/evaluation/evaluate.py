@@ -16,7 +16,7 @@ from typing import Any
 from genzoo.evaluation.request import request_for
 from genzoo.evaluation.result import Evaluation, Measured
 from genzoo.evaluation.time_left import MEASURES, REFERENCES, REHEARSED, UNTRAINED, TimeLeft, measures_of, sampling_of
-from genzoo.interface.dataset import Progress
+from genzoo.interface.dataset import Progress, silent
 from genzoo.interface.errors import GenzooError, UsageError, one_line
 from genzoo.interface.files import write_json
 from genzoo.interface.generator import Generator, ability

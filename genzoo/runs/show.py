@@ -20,7 +20,7 @@ from torch import Tensor
 from genzoo.interface.errors import UsageError
 from genzoo.interface.specs import Json
 from genzoo.registry.plugins import modality_of
-from genzoo.runs.curves import both_parts, is_measured
+from genzoo.runs.curves import Points, both_parts, is_measured
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.plot import COLORS
 
