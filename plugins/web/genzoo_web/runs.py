@@ -110,6 +110,8 @@ def _give_back() -> None:
 def abilities(run: RunFolder) -> type[Generator]:
     """The class of a run's model, which has the methods that say what it can do. Raises `GenzooError`."""
     spec = run.spec()[0]
+    if isinstance(spec.target, type):
+        return spec.target
     module, _, name = spec.target.partition(":")
     try:
         kind: type[Generator] = getattr(importlib.import_module(module), name)
