@@ -132,7 +132,9 @@ def build(page: Page) -> gr.Blocks:
 
         def listed(current: str | None) -> list[Any]:
             every, sampled = page.runs.names(), page.runs.names(sampled=True)
-            other = {} if current in every else {"value": next(iter(every), None)}  # what is chosen meanwhile stays
+            other: dict[str, Any] = (
+                {} if current in every else {"value": next(iter(every), None)}
+            )  # what is chosen meanwhile stays
             return [
                 gr.Dropdown(choices=every, **other),
                 *(gr.Dropdown(choices=[*extra, *sampled]) for _, extra in (*of_compare, *of_rating)),
