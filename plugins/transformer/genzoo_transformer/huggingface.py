@@ -3,6 +3,7 @@ network.py does not have."""
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,8 @@ class PretrainedNetwork(nn.Module):
         for name, child in network.named_children():  # not the network itself: weights keep the names that it has
             self.add_module(name, child)
         self._network, self._context_length = (network,), config.context_length
+        parameters = inspect.signature(network.forward).parameters
+        self._cache = "cache" if "cache" in parameters else "past_key_values"  # its name before transformers 5.24
 
     @property
     def network(self) -> PreTrainedModel:
@@ -65,7 +68,7 @@ class PretrainedNetwork(nn.Module):
     ) -> Tensor:  # fmt: skip
         """As `Network.forward`."""
         output = self.network(
-            input_ids=tokens, past_key_values=cache, use_cache=cache is not None, logits_to_keep=1 if last else 0
+            input_ids=tokens, **{self._cache: cache}, use_cache=cache is not None, logits_to_keep=1 if last else 0
         )
         logits: Tensor = output.logits  # (B, T, V)
         if targets is None:
