@@ -83,7 +83,7 @@ def test_from_training_to_comparing(curves):
     assert "REAL CURVES  WHITE NOISE" in table
     page = (curves.folder / "page.html").read_text("utf-8")
     assert '<th scope="col">WHITE NOISE</th>' in page
-    assert page.count("data:image/png") == 4  # samples and the training of each run
+    assert page.count("data:image/png") == 6  # samples, and two drawings of the training, of each run
 
 
 def test_a_killed_training_goes_on_as_if_nothing_had_been(curves):

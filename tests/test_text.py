@@ -700,11 +700,11 @@ def test_models_of_images_and_of_text_do_not_take_each_others_data(genzoo_comman
 
 
 def test_the_ends_of_a_text_in_pieces():
-    from genzoo.text.reference import _first, _last
+    from genzoo.text.reference import _last, first
 
     whole = "".join(chr(97 + i % 26) for i in range(100))
     for size in (1, 7, 30, 100):
         for count in (1, 7, 29, 30, 99, 100, 200):
             pieces = [whole[start : start + size] for start in range(0, 100, size)]
             assert _last(iter(pieces), count) == whole[-count:]
-            assert _first(iter(pieces), count) == whole[:count]
+            assert first(iter(pieces), count) == whole[:count]

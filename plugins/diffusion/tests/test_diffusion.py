@@ -300,6 +300,7 @@ def test_what_is_refused():
         genzoo.train("diffusion", width=30)
 
 
+@pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated")  # diffusers gives it, Pillow 11.3 warns
 @pytest.mark.parametrize(("levels", "size"), [(2, 28), (3, 32)])
 def test_an_export_draws_what_the_run_draws(tmp_path, monkeypatch, levels, size):
     import diffusers
