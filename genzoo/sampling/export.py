@@ -7,6 +7,7 @@ from pathlib import Path
 from genzoo.interface.errors import GenzooError, UsageError
 from genzoo.interface.files import check_new_folder, write_folder
 from genzoo.interface.generator import Exports, Generator
+from genzoo.interface.parsing import printable
 from genzoo.runs.find import find_run
 from genzoo.runs.folder import RunFolder
 from genzoo.sampling.model import load
@@ -31,6 +32,12 @@ def export(run: str | Path | RunFolder | Generator, to: str | Path, *, runs_dir:
     if not isinstance(model, Exports):
         raise UsageError(f"model {model.spec.name!r} cannot be exported: no other library has its format")
     lines: list[str] = []
+    try:
+        str(target).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{printable(str(target))} is no Unicode, and other libraries cannot open it; choose another folder"
+        ) from None
     try:
         write_folder(target, lambda aside: lines.append(model.export(aside).replace(str(aside), str(target))))
     except OSError as error:

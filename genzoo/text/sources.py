@@ -219,7 +219,7 @@ def find(paths: tuple[Path, ...], options: TextTrainOptions) -> Sources:
     it those that decode as text, but for hidden ones. Raises `UsageError` if there are none."""
     try:
         codecs.lookup(options.encoding)
-    except LookupError:
+    except (LookupError, ValueError):  # the latter for what no name can be
         raise UsageError(
             f"--encoding is {options.encoding!r}; allowed is an encoding that Python knows, such as utf-8 or cp1252"
         ) from None

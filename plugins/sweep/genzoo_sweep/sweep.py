@@ -153,6 +153,10 @@ class Sweep:
     @classmethod
     def begin(cls, name: str, plan: Plan, runs_dir: str | None = None) -> Sweep:
         """The sweep of this name, made if it is not there. Raises `UsageError` if it is there and another one."""
+        try:
+            genzoo.TrainOptions(name=name)  # which a trial's runs are called by
+        except ValueError as error:
+            raise UsageError(str(error)) from None
         path = genzoo.runs_folder(runs_dir) / name
         [Measure.read(text) for text in plan.measures]
         space.parse(plan.vary, [spec_of(model) for model in plan.models])
@@ -186,7 +190,10 @@ class Sweep:
 
     def _storage(self) -> Any:
         if self.plan.storage is not None:
-            return get_storage(self.plan.storage)
+            try:
+                return get_storage(self.plan.storage)
+            except Exception as error:  # of whatever database it names
+                raise UsageError(f"--storage {self.plan.storage!r} cannot be opened: {one_line(error)}") from None
         file = str(self.path / JOURNAL)
         lock = JournalFileOpenLock(file) if sys.platform == "win32" else None
         return JournalStorage(JournalFileBackend(file, lock_obj=lock))
