@@ -83,7 +83,8 @@ def genzoo_modalities() -> list[ModalitySpec]:
             target="genzoo_audio.modality:AudioModality",
             train_options=AudioTrainOptions,
             write_options=AudioWriteOptions,
-            sources="folders or files of recordings (WAV, FLAC, OGG, MP3)",
+            sources="folders or files of recordings (WAV, FLAC, OGG, MP3); `genzoo install genzoo-speech` brings"
+            " spoken-digits",
             suffixes=SUFFIXES,
             several=True,
             count=16,
