@@ -244,12 +244,12 @@ def test_several_seeds_are_one_value_and_several_measures_a_front():
     assert begun.trials()[0].values == pytest.approx([mean, mean])
 
 
-def worker(name, *settings):
+def worker(name, widths, *settings):
     """A worker in a process of its own."""
     options = [part for name, value in {**FAST, **dict(settings)}.items() for part in ("--set", f"{name}={value}")]
     path = os.pathsep.join([TOY, os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
-        [sys.executable, "-m", "genzoo", "sweep", "toy", "--vary", "width=2,3,4,5,6,7", "--measure", MEASURE,
+        [sys.executable, "-m", "genzoo", "sweep", "toy", "--vary", f"width={widths}", "--measure", MEASURE,
          "--sampler", "grid", "--name", name, *options],
         env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
@@ -272,12 +272,12 @@ def killed_in_the_middle(process):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_what_a_killed_worker_left_is_gone_on_with_exactly():
-    process = worker("s", ("pause", 0.2))
+    process = worker("s", "2,3", ("pause", 0.1))
     killed_in_the_middle(process)
     (left,) = [trial for trial in Sweep.find("s").trials() if trial.state.name == "RUNNING"]
     Sweep.find("s").work()
     trials = Sweep.find("s").trials()
-    assert [trial.params["width"] for trial in trials] == [2, 3, 4, 5, 6, 7]
+    assert [trial.params["width"] for trial in trials] == [2, 3]
     assert {trial.state.name for trial in trials} == {"COMPLETE"}
     whole = genzoo.train("toy", width=left.params["width"], name="whole", settings=FAST)
     assert weights(whole) == weights(genzoo.find_run(f"s-{left.number:03}-seed0"))
@@ -286,11 +286,12 @@ def test_what_a_killed_worker_left_is_gone_on_with_exactly():
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_six_workers_of_which_three_are_killed_do_each_trial_once():
-    workers = [worker("s", ("pause", 0.3)) for _ in range(6)]
+    workers = [worker("s", "2,3,4,5,6,7", ("pause", 0.3)) for _ in range(6)]
     killed_in_the_middle(workers[0])
     for number in (1, 2):
         time.sleep(0.5)
         workers[number].send_signal(signal.SIGKILL)
+        workers[number].wait()
     for process in workers[3:]:
         assert process.wait(timeout=300) == 0
     Sweep.find("s").work()
