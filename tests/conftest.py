@@ -9,13 +9,13 @@ import sys
 import sysconfig
 import textwrap
 import venv
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from genzoo.cli import main
 from genzoo.registry.plugins import registry
 
 TOY = Path(__file__).parent / "toy"
@@ -52,27 +52,14 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         sys.modules.pop(module, None)
 
 
-class Outcome(NamedTuple):
-    """What a command ended with and printed."""
-
-    status: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def genzoo_command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """The `genzoo` command, in this process."""
+def genzoo_command(genzoo_command: Callable[..., Any]) -> Callable[..., Any]:
+    """The `genzoo` command, in this process: its status, and what it printed, warnings too."""
 
-    def call(*arguments: Any) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["genzoo", *map(str, arguments)])
-        import warnings
-
-        with warnings.catch_warnings(), pytest.raises(SystemExit) as ended:
+    def call(*arguments: Any) -> Any:
+        with warnings.catch_warnings():
             warnings.simplefilter("default")
-            main()
-        printed = capfd.readouterr()
-        return Outcome(int(ended.value.code or 0), printed.out, printed.err)
+            return genzoo_command(*arguments)
 
     return call
 

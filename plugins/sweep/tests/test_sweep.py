@@ -14,7 +14,6 @@ import pytest
 
 import genzoo
 from genzoo import GenzooError, UsageError
-from genzoo.cli import main
 from genzoo.registry.plugins import registry
 from genzoo_sweep import Sweep, space, sweep
 from genzoo_sweep.sweep import Plan, spec_of
@@ -30,18 +29,6 @@ def toy(monkeypatch):
     registry.cache_clear()
     yield
     registry.cache_clear()
-
-
-@pytest.fixture
-def genzoo_command(monkeypatch, capfd):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["genzoo", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capfd.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return call
 
 
 def plan(*vary, **how):

@@ -9,7 +9,6 @@ import sys
 import threading
 from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -20,7 +19,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import genzoo
 from genzoo import DataSpec, GenzooError, RandomStreams, TextSubject, UsageError, read_provenance
-from genzoo.cli import main
 from genzoo.registry.plugins import registry
 from genzoo.text import tokens
 from genzoo.text.measures import bits_per_character, token_nats
@@ -33,20 +31,6 @@ from genzoo_transformer.network import Network
 TEXT = "the cat sat on the mat, and the dog sat on the log; é and 🙂 were there too.\n" * 40
 SMALL = {"num_layers": 2, "num_heads": 2, "hidden_size": 16, "context_length": 16, "dropout": 0.0}
 ARCHITECTURES = ("gpt2", "llama")
-
-
-@pytest.fixture
-def genzoo_command(monkeypatch, capfd):
-    """The `genzoo` command, in this process: its status and what it printed."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["genzoo", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capfd.readouterr()
-        return SimpleNamespace(status=ended.value.code, out=printed.out, err=printed.err)
-
-    return call
 
 
 @pytest.fixture

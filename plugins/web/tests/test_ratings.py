@@ -5,14 +5,12 @@ import json
 import math
 import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import genzoo
 from genzoo import UsageError
-from genzoo.cli import main
 from genzoo_web import ratings
 from genzoo_web.pairs import Contest
 from genzoo_web.ratings import REAL, Item, Rating
@@ -110,20 +108,6 @@ def test_runs_of_a_name_with_other_weights_are_apart():
 
 
 # With runs
-
-
-@pytest.fixture
-def genzoo_command(monkeypatch, capfd):
-    """The `genzoo` command, in this process: its status, and what it printed."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["genzoo", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        return SimpleNamespace(status=ended.value.code or 0, out=out, err=err)
-
-    return call
 
 
 @pytest.fixture
