@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,12 +17,12 @@ from genzoo.interface.errors import UsageError
 from genzoo.interface.generator import Encodes, Generator
 from genzoo.interface.pictures import as_png
 from genzoo.interface.shown import picture_as_html
-from genzoo.interface.version import __version__
 from genzoo.registry.plugins import modality_of
 from genzoo.runs.folder import RunFolder
 from genzoo.sampling.draw import BATCH, with_labels
 from genzoo.sampling.latents import held_out
 from genzoo.sampling.model import run_and_model
+from genzoo.sampling.view import previewed
 
 EDGE = 0.01  # share of the codes that lie beyond the plane on each side
 NAMED = 20  # classes in the legend
@@ -167,7 +166,7 @@ def _picture(
     for axis, name, share in zip((plane.xaxis, plane.yaxis), names, explained, strict=True):
         axis.set_label_text(f"{name} ({share:.0%} of the variance)")
     plane.set_title(f"codes of {len(codes):,} held-out examples in {dimensions} dimensions", fontsize=10)
-    preview = _preview(folder, samples)
+    preview, _ = previewed(modality_of(folder.data_spec.modality), samples, folder.data_spec)
     if isinstance(preview, str):
         decoded.text(0, 1, preview[:2000], va="top", fontsize=6, family="monospace", parse_math=False)
         decoded.set_axis_off()
@@ -177,13 +176,3 @@ def _picture(
     figure.canvas.draw()
     array = np.asarray(figure.canvas.buffer_rgba())[:, :, :3]  # type: ignore[attr-defined]
     return torch.from_numpy(array.copy()).permute(2, 0, 1)
-
-
-def _preview(folder: RunFolder, samples: Any) -> Tensor | str:
-    """Samples as their modality shows them."""
-    modality = modality_of(folder.data_spec.modality)
-    options = modality.spec.write_options()
-    with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / f"samples{options.suffix(None)}"
-        modality.write(samples, path, {"version": __version__}, options, folder.data_spec)
-        return modality.preview(path)

@@ -78,17 +78,25 @@ def show(
     facts = None
     if folder is not None:
         facts = folder.provenance(folder.record["training"]["seed"], operation="show")
-    options = modality.spec.write_options()
-    with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / f"samples{options.suffix(None)}"
-        modality.write(checked, path, facts or {"version": __version__}, options, data, labels)
-        preview = modality.preview(path)
-        media = options.media.get(path.suffix)
-        player = "" if media is None else player_as_html(path.read_bytes(), media)
+    preview, player = previewed(modality, checked, data, facts, labels)
     if isinstance(preview, str):
         return View(None, preview, text_as_html(preview) + player)
     marked = as_png(preview, facts)
     return View(preview, None, picture_as_html(marked, f"{len(samples)} samples") + player)
+
+
+def previewed(
+    modality: Modality[Any], samples: Any, data: DataSpec, facts: dict[str, object] | None = None,
+    labels: Tensor | None = None,
+) -> tuple[Tensor | str, str]:  # fmt: skip
+    """Samples as their modality shows them: a picture, uint8 (C, H, W), or a text; and HTML that plays them, if any
+    does."""
+    options = modality.spec.write_options()
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / f"samples{options.suffix(None)}"
+        modality.write(samples, path, facts or {"version": __version__}, options, data, labels)
+        media = options.media.get(path.suffix)
+        return modality.preview(path), "" if media is None else player_as_html(path.read_bytes(), media)
 
 
 def _folder(source: RunFolder | Generator | None) -> RunFolder | None:
