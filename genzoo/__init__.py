@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from genzoo.interface.options import Option as Option
     from genzoo.interface.options import option as option
     from genzoo.interface.options import options_of as options_of
+    from genzoo.interface.parsing import aligned as aligned
     from genzoo.interface.parsing import parse_json as parse_json
     from genzoo.interface.parsing import printable as printable
     from genzoo.interface.pictures import read_labels as read_labels
@@ -184,7 +185,7 @@ _HOME = {
         "unknown",
     ),
     "interface.files": ("class_folders", "write_file", "write_folder"),
-    "interface.parsing": ("parse_json", "printable"),
+    "interface.parsing": ("aligned", "parse_json", "printable"),
     "interface.generator": (
         "Encodes",
         "Evaluates",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from genzoo.cli.options import as_json_option, runs_dir_option
-from genzoo.cli.output import print_json, show, table
+from genzoo.cli.output import print_json, show
 from genzoo.interface.errors import UsageError
-from genzoo.interface.parsing import printable
+from genzoo.interface.parsing import aligned, printable
 
 if TYPE_CHECKING:
     from genzoo.testing import Outcome
@@ -170,7 +170,7 @@ def doctor_command(runs_dir: str | None, data_dir: str | None, as_json: bool) ->
         keys = {"what": "subject", "found": "state", "ok": "ok", "advice": "advice", "traceback": "traceback"}
         print_json([{key: getattr(finding, name) for key, name in keys.items()} for finding in findings])
     else:
-        show(table([("", "WHAT", "FOUND"), *(("ok" if f.ok else "WRONG", f.subject, f.state) for f in findings)]))
+        show(aligned([("", "WHAT", "FOUND"), *(("ok" if f.ok else "WRONG", f.subject, f.state) for f in findings)]))
         for finding in wrong:
             show("\n" + printable(f"{finding.subject}: {finding.advice}\n{finding.traceback}".rstrip(), "\n"))
     sys.exit(1 if wrong else 0)

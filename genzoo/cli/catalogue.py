@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from genzoo.cli.options import as_json_option
-from genzoo.cli.output import print_json, show, table
+from genzoo.cli.output import print_json, show
 from genzoo.interface.options import options_of, rows
-from genzoo.interface.parsing import printable, say
+from genzoo.interface.parsing import aligned, printable, say
 from genzoo.interface.specs import TAGS, GeneratorSpec
 from genzoo.registry.installed import Plugin
 from genzoo.registry.plugins import registry
@@ -27,7 +27,7 @@ def list_command(modality: str | None, as_json: bool) -> None:
     heading = ("MODEL", "MODALITY", "PLUGIN", "SUMMARY")
     lines = [(n, s.modality, f"{p.distribution} {p.version}", s.summary) for n, p, s in models]
     none = f"no models of modality {modality} are installed" if modality else "no models are installed"
-    show(table([heading, *lines]) if lines else f'{none}; pip install "genzoo[all]" brings some')
+    show(aligned([heading, *lines]) if lines else f'{none}; pip install "genzoo[all]" brings some')
     failed = [f"{plugin.name} of {plugin.distribution}" for plugin in registry().plugins if plugin.status == "failed"]
     if failed:
         say(f"genzoo: {len(failed)} plugin(s) failed: {', '.join(failed)}; see `genzoo plugins`")
@@ -63,7 +63,7 @@ def info_command(name: str, as_json: bool) -> None:
     for tag in spec.tags:
         show(f"tag       {tag}: {TAGS[tag]}")
     show()
-    show(table([("OPTION", "DEFAULT", "ALLOWED"), *(row[:3] for row in rows(spec.config))]) + "\n")
+    show(aligned([("OPTION", "DEFAULT", "ALLOWED"), *(row[:3] for row in rows(spec.config))]) + "\n")
     every = {**options_of(modality.train_options), **options_of(spec.config)}
     for title, values in [("defaults", spec.defaults), *((f"preset {n}", v) for n, v in spec.presets.items())]:
         settings = ", ".join(f"{every[key].flag} {every[key].shown(v)}" for key, v in values.items())

@@ -24,9 +24,9 @@ from genzoo.cli.options import (
     weights_option,
     with_options,
 )
-from genzoo.cli.output import print_json, show, table
+from genzoo.cli.output import print_json, show
 from genzoo.interface.errors import Interrupted, UsageError, unknown
-from genzoo.interface.parsing import printable
+from genzoo.interface.parsing import aligned, printable
 from genzoo.interface.specs import check_file_name
 from genzoo.registry.plugins import registry
 from genzoo.runs.find import find_run
@@ -139,7 +139,7 @@ class Output:
             show(texts[self.format](results), newline=False)
         else:
             show(printable(results[0].heading) + "\n")
-            show(table(report.rows(results)))
+            show(aligned(report.rows(results)))
             for note in report.notes(results):
                 show("\n" + printable(note))
             each = [one for result in results for one in result.of_seeds or (result,)]
@@ -235,7 +235,7 @@ def _leaderboard(
         print_json({"ranked": [result.to_json() for result in board.ranked], "left_out": board.left_out})
     else:
         show(printable(board.ranked[0].heading) + "\n")
-        show(table(board.rows()))
+        show(aligned(board.rows()))
         for name, why in board.left_out.items():
             show(printable(f"\nleft out  {name}: {why}", "\n"))
     sys.exit(1 if board.left_out else 0)

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from genzoo.cli.options import as_json_option
-from genzoo.cli.output import print_json, show, table
+from genzoo.cli.output import print_json, show
 from genzoo.interface.errors import UsageError, traceback_of
-from genzoo.interface.parsing import printable
+from genzoo.interface.parsing import aligned, printable
 from genzoo.interface.specs import check_file_name
 from genzoo.registry.data import data_folder, survey
 from genzoo.registry.plugins import registry
@@ -54,7 +54,7 @@ def data_command(
         return
     lines = [("DATA", "MODALITY", "ON DISK", "SUMMARY")]
     lines += [(n, s.modality, "yes" if on_disk else "no", s.summary) for n, _, s, on_disk in datasets]
-    show(table(lines))
+    show(aligned(lines))
     show(f"\nfolder: {folder}\nalso taken:")
     for name, _, spec in registry().modalities:
         show(f"  {name}: {printable(spec.sources)}")
@@ -139,7 +139,7 @@ def plugins_command(timing: bool, verbose: bool, as_json: bool) -> None:
     lines = [("PLUGIN", "DISTRIBUTION", "VERSION", "STATUS", *(("SECONDS",) if timing else ()))]
     for p in plugins:
         lines.append((p.name, p.distribution, p.version, p.status, *((f"{p.seconds:.3f}",) if timing else ())))
-    show(table(lines))
+    show(aligned(lines))
     for plugin in plugins:
         for problem in plugin.problems:
             show("\n" + printable(f"{plugin.name} ({plugin.distribution} {plugin.version}): {problem}"))

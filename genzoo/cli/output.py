@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import io
 import sys
-from collections.abc import Sequence
 
 import click
 
@@ -46,11 +45,3 @@ def print_json(content: object) -> None:
     is_unicode = sys.stdout.encoding.lower().replace("-", "") == "utf8"
     text = json.dumps(content, indent=2, ensure_ascii=not is_unicode)
     click.echo("".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text))
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as aligned columns, the first being the heading."""
-    clean = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in clean) for i in range(len(clean[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in clean]
-    return "\n".join(lines)

@@ -7,8 +7,8 @@ import sys
 import click
 
 from genzoo.cli.options import as_json_option, overwrite_option, run_argument, runs_dir_option
-from genzoo.cli.output import print_json, show, table
-from genzoo.interface.parsing import printable, say
+from genzoo.cli.output import print_json, show
+from genzoo.interface.parsing import aligned, printable, say
 from genzoo.interface.specs import Json
 from genzoo.runs import manage
 from genzoo.runs.find import check_takes_file, find_run, output_path, runs_and_broken
@@ -51,7 +51,7 @@ def runs_command(sort: str | None, where: str, columns: str | None, runs_dir: st
     lines += [tuple(_cell(name, facts) for name in names) for _, facts in entries]
     lines += [tuple({"run": path.name, "status": "broken"}.get(name, "") for name in names) for path in broken]
     nothing = "no run is so" if where else "no runs yet; begin with: genzoo train MODEL"
-    show(table(lines) if lines[1:] else nothing)
+    show(aligned(lines) if lines[1:] else nothing)
     for reason in broken.values():
         say(f"genzoo: {reason}")
 

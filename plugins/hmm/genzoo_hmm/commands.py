@@ -60,9 +60,7 @@ def show_states(run: str, rows: list[dict[str, Any]], as_json: bool) -> None:
         for row in rows
     ]
     heads = ("STATE", "SHARE", "TOKENS", "NEXT")
-    widths = [max(len(row[i]) for row in (heads, *shown)) for i in range(3)]
-    for row in (heads, *shown):
-        click.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]).rstrip())
+    click.echo(genzoo.aligned([heads, *shown]))
 
 
 def show_path(run: str, path: list[tuple[str, int]], as_json: bool) -> None:

@@ -95,8 +95,7 @@ def lines(sweep: Sweep) -> list[str]:
     table = rows(sweep)
     if len(table) == 1:
         return [f"sweep {sweep.path.name} has no trial yet"]
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    text = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    text = genzoo.aligned(table).split("\n")
     for measure, shares in importances(sweep).items():
         text.append(f"matters  for {measure}: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()))
     for number in best(sweep)[:5]:
@@ -205,11 +204,8 @@ def _stacked(pictures: Sequence[bytes]) -> bytes:
 
 def _page(sweep: Sweep, pictures: dict[str, bytes]) -> str:
     """One file of HTML without a script."""
-    heading, *table = rows(sweep)
-    name = html.escape(sweep.path.name)
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in heading)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table)
-    matters = "".join(f"<p>{html.escape(line)}</p>" for line in lines(sweep)[len(table) + 1 :])
+    table, name = rows(sweep), html.escape(sweep.path.name)
+    matters = "".join(f"<p>{html.escape(line)}</p>" for line in lines(sweep)[len(table) :])
     drawn = "".join(
         f'<figure><figcaption>{html.escape(title)}</figcaption><img alt="{html.escape(title)}"'
         f' src="data:image/png;base64,{base64.b64encode(picture).decode()}"></figure>'
@@ -218,10 +214,8 @@ def _page(sweep: Sweep, pictures: dict[str, bytes]) -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><style>'
-        "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}"
-        "table{border-collapse:collapse;display:block;overflow-x:auto}"
-        "td,th{padding:.2rem .7rem;text-align:left;border-bottom:1px solid #ccc}"
-        "img{max-width:100%}figure{margin:1.5rem 0}</style></head><body>"
+        ":root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;"
+        f"padding:0 1rem}}img{{max-width:100%}}{genzoo.report.STYLE}</style></head><body>"
         f"<h1>{name}</h1><p>{html.escape(', '.join(sweep.plan.models))}: {html.escape('; '.join(sweep.plan.vary))}</p>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{matters}{drawn}</body></html>\n"
+        f"{genzoo.report.html_table(table, 'trials')}{matters}{drawn}</body></html>\n"
     )
