@@ -1,4 +1,4 @@
-"""What a person is shown: JSON, tables, lines, and nothing that a terminal would obey."""
+"""What a person is shown: JSON, texts, lines, and nothing that a terminal would obey."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def test_only_one_file_prints():
 def test_a_line_stays_one_line(capsys):
     output.show(output.printable(RAW))
     output.show(Path(RAW.replace("\n", "")))
-    output.show(output.table([("A", "B"), (RAW, "b")]))
+    output.show(parsing.aligned([("A", "B"), (RAW, "b")]))
     parsing.say(RAW.replace("\n", ""))
     printed = capsys.readouterr()
     assert not (set(printed.out + printed.err) - {"\n"}) & OBEYED
